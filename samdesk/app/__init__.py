@@ -1,0 +1,1 @@
+"""What the program does: workspace, tools, session, commands, settings, jobs. Must not know Qt."""

@@ -1,0 +1,1 @@
+"""Models behind one contract, named in a table. Must not know images, annotations or widgets."""

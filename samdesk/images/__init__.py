@@ -1,0 +1,1 @@
+"""Pixels in: sources, readers, pyramids, display range. Must not know annotations, engines or widgets."""
