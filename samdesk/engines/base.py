@@ -102,8 +102,8 @@ ENGINES: Mapping[str, EngineSpec] = {
 }
 
 
-def load_engine(name: str, **options: Any) -> Engine:
-    """Import and build an engine by its name in the table.
+def engine_spec(name: str) -> EngineSpec:
+    """The row of the table with this name.
 
     Raises
     ------
@@ -112,6 +112,11 @@ def load_engine(name: str, **options: Any) -> Engine:
     """
     if name not in ENGINES:
         raise SamdeskError(f"There is no engine named “{name}”.", f"Known engines: {', '.join(ENGINES)}.")
-    module, _, attribute = ENGINES[name].target.partition(":")
+    return ENGINES[name]
+
+
+def load_engine(name: str, **options: Any) -> Engine:
+    """Import and build an engine by its name in the table; errors as `engine_spec`."""
+    module, _, attribute = engine_spec(name).target.partition(":")
     engine: Engine = getattr(importlib.import_module(module), attribute)(**options)
     return engine

@@ -1,0 +1,238 @@
+"""Every verb of the program is a row here: menus, shortcuts, palette and README come from it.
+
+Must not know widgets: a command receives a `Context`, whose `view` and `ask` the window provides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from samdesk.domain.geometry import Bounds, Plane
+
+from .workspace import Ask, Workspace
+
+GEOJSON_FILTER = "GeoJSON (*.geojson *.json *.geojson.gz *.json.gz)"
+IMAGE_FILTER = (
+    "Images (*.tif *.tiff *.btf *.svs *.ndpi *.mrxs *.scn *.bif *.vms *.vmu *.svslide *.dcm "
+    "*.png *.jpg *.jpeg *.bmp *.webp);;samdesk projects (*.gpkg);;All files (*)"
+)
+PAN_STEP = 80.0
+
+
+class View(Protocol):
+    """What commands may ask of the window."""
+
+    def fit(self) -> None: ...
+    def zoom_to(self, scale: float) -> None: ...
+    def zoom_by(self, factor: float) -> None: ...
+    def show_bounds(self, bounds: Bounds) -> None: ...
+    def toggle_annotations(self) -> None: ...
+    def show_palette(self) -> None: ...
+    def show_preferences(self) -> None: ...
+    def show_contrast(self) -> None: ...
+    def show_shortcuts(self) -> None: ...
+    def show_about(self) -> None: ...
+    def open_log(self) -> None: ...
+    def open_folder(self) -> None: ...
+    def close_window(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a command acts on."""
+
+    workspace: Workspace
+    view: View
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A row of the table.
+
+    Attributes
+    ----------
+    id : str
+        Stable name, "group.verb".
+    title : str
+        What the user reads in menu and palette.
+    keys : tuple of str
+        Shortcuts in Qt's portable text form; the first is shown.
+    menu : str
+        Menu it stands in, as "Menu" or "Menu/section"; a new section gets a separator.
+    when : str
+        Name in `WHEN`.
+    """
+
+    id: str
+    title: str
+    keys: tuple[str, ...]
+    menu: str
+    when: str
+    run: Callable[[Context], object]
+    tip: str = ""
+
+
+WHEN: dict[str, Callable[[Workspace], bool]] = {
+    "always": lambda w: True,
+    "image": lambda w: w.image is not None,
+    "annotations": lambda w: len(w.document) > 0,
+    "selection": lambda w: bool(w.selection.ids) and not w.session.has_prompts,
+    "editable selection": lambda w: bool(w.selection.ids) and w.editable and not w.session.has_prompts,
+    "candidate": lambda w: w.session.can_accept and w.editable,
+    "prompts": lambda w: w.session.has_prompts,
+    "several candidates": lambda w: len(w.session.proposal.candidates) > 1 and w.session.has_prompts,
+    "undo": lambda w: w.history.can_undo and w.editable,
+    "redo": lambda w: w.history.can_redo and w.editable,
+    "z": lambda w: w.image is not None and w.image.source.size_z > 1,
+    "t": lambda w: w.image is not None and w.image.source.size_t > 1,
+    "unsaved": lambda w: w.unsaved > 0,
+}
+
+
+def _open(c: Context) -> None:
+    for path in c.ask.open_files("Open an image or a project", IMAGE_FILTER)[:1]:
+        c.workspace.open(path)
+
+
+def _save(c: Context) -> None:
+    image = c.workspace.image
+    if image is None:
+        return
+    name = f"{image.source.path.name}.gpkg"
+    path = c.ask.save_file("Save the project", name, "samdesk projects (*.gpkg)")
+    if path is not None:
+        c.workspace.save_as(path)
+
+
+def _import(c: Context) -> None:
+    for path in c.ask.open_files("Import annotations", GEOJSON_FILTER):
+        c.workspace.import_geojson(path)
+
+
+def _export(c: Context) -> None:
+    image = c.workspace.image
+    if image is None:
+        return
+    path = c.ask.save_file("Export annotations", f"{image.source.path.stem}.geojson", GEOJSON_FILTER)
+    if path is not None:
+        c.workspace.export_geojson(path)
+
+
+def _lock(c: Context) -> None:
+    chosen = [c.workspace.document.get(i) for i in c.workspace.selection.ids]
+    lock = not all(one.locked for one in chosen)
+    c.workspace.change_selected("Lock" if lock else "Unlock", lambda one: replace(one, locked=lock))
+
+
+def _center(c: Context) -> None:
+    bounds = c.workspace.annotations_bounds(c.workspace.selection.ids)
+    if bounds is not None:
+        c.view.show_bounds(bounds)
+
+
+def _step(dz: int, dt: int) -> Callable[[Context], None]:
+    def run(c: Context) -> None:
+        z, t = c.workspace.plane
+        c.workspace.set_plane(Plane(z + dz, t + dt))
+
+    return run
+
+
+def _toggle(setting: str) -> Callable[[Context], None]:
+    def run(c: Context) -> None:
+        c.workspace.settings[setting] = not c.workspace.settings[setting]
+
+    return run
+
+
+COMMANDS = {
+    row.id: row
+    for row in (
+        Command("file.open", "Open…", ("Ctrl+O",), "File", "always", _open),
+        Command("file.save_as", "Save Project As…", ("Ctrl+S", "Ctrl+Shift+S"), "File", "image", _save,
+                "Every change is kept at once; this chooses where"),
+        Command("file.folder", "Show Project in Folder", (), "File", "image", lambda c: c.view.open_folder()),
+        Command("file.import", "Import Annotations…", ("Ctrl+I",), "File/2", "image", _import),
+        Command("file.export", "Export GeoJSON…", ("Ctrl+E",), "File/2", "annotations", _export),
+        Command("save.retry", "Try Saving Again", (), "File/2", "unsaved",
+                lambda c: c.workspace.retry_saving()),
+        Command("file.close", "Close Image", ("Ctrl+W",), "File/3", "image",
+                lambda c: c.workspace.close_image()),
+        Command("app.quit", "Quit", ("Ctrl+Q",), "File/3", "always", lambda c: c.view.close_window()),
+        Command("edit.undo", "Undo", ("Ctrl+Z",), "Edit", "undo", lambda c: c.workspace.history.undo()),
+        Command("edit.redo", "Redo", ("Ctrl+Shift+Z", "Ctrl+Y"), "Edit", "redo",
+                lambda c: c.workspace.history.redo()),
+        Command("edit.delete", "Delete", ("Del", "Backspace"), "Edit/2", "editable selection",
+                lambda c: c.workspace.delete_selected()),
+        Command("edit.lock", "Lock or Unlock", ("Ctrl+K",), "Edit/2", "editable selection", _lock),
+        Command("edit.select_all", "Select All", ("Ctrl+Alt+A",), "Edit/3", "annotations",
+                lambda c: c.workspace.select_all()),
+        Command("edit.deselect", "Select None", ("Ctrl+Alt+R",), "Edit/3", "selection",
+                lambda c: c.workspace.selection.clear()),
+        Command("app.preferences", "Preferences…", ("Ctrl+,",), "Edit/4", "always",
+                lambda c: c.view.show_preferences()),
+        Command("tool.move", "Move", ("M",), "Segment", "always", lambda c: c.workspace.select_tool("move")),
+        Command("tool.segment", "Segment", ("S",), "Segment", "always",
+                lambda c: c.workspace.select_tool("segment")),
+        Command("segment.accept", "Keep the Candidate", ("Return", "Enter"), "Segment/2", "candidate",
+                lambda c: c.workspace.session.accept()),
+        Command("segment.drop", "Drop the Candidate", ("Esc",), "Segment/2", "prompts",
+                lambda c: c.workspace.session.drop()),
+        Command("segment.take_back", "Take Back the Last Point", ("Backspace",), "Segment/2", "prompts",
+                lambda c: c.workspace.session.take_back()),
+        Command("segment.next", "Next Candidate", ("X",), "Segment/2", "several candidates",
+                lambda c: c.workspace.session.cycle()),
+        Command("segment.hover", "Preview Under the Cursor", (), "Segment/3", "always", _toggle("hover")),
+        Command("view.fit", "Zoom to Fit", ("Ctrl+0", "Home"), "View", "image", lambda c: c.view.fit()),
+        Command("view.full", "Full Resolution (1:1)", ("Ctrl+1",), "View", "image",
+                lambda c: c.view.zoom_to(1.0)),
+        Command("view.in", "Zoom In", ("+", "="), "View", "image", lambda c: c.view.zoom_by(1.5)),
+        Command("view.out", "Zoom Out", ("-",), "View", "image", lambda c: c.view.zoom_by(1 / 1.5)),
+        Command("view.center", "Go to Selection", ("Ctrl+Return",), "View", "selection", _center),
+        Command("view.contrast", "Brightness and Contrast…", ("Shift+C",), "View/2", "image",
+                lambda c: c.view.show_contrast()),
+        Command("view.annotations", "Show Annotations", ("A",), "View/2", "image",
+                lambda c: c.view.toggle_annotations()),
+        Command("view.fill", "Fill Annotations", ("Shift+F",), "View/2", "image", _toggle("fill")),
+        Command("view.scale_bar", "Scale Bar", (), "View/2", "image", _toggle("scale_bar")),
+        Command("view.overview", "Overview", (), "View/2", "image", _toggle("overview")),
+        Command("view.z_up", "Next z Slice", ("PgUp",), "View/3", "z", _step(1, 0)),
+        Command("view.z_down", "Previous z Slice", ("PgDown",), "View/3", "z", _step(-1, 0)),
+        Command("view.t_up", "Next Time Point", ("Ctrl+PgUp",), "View/3", "t", _step(0, 1)),
+        Command("view.t_down", "Previous Time Point", ("Ctrl+PgDown",), "View/3", "t", _step(0, -1)),
+        Command("help.palette", "Find a Command…", ("Ctrl+L", "Ctrl+Shift+P"), "Help", "always",
+                lambda c: c.view.show_palette()),
+        Command("help.shortcuts", "Keyboard Shortcuts", ("F1",), "Help", "always",
+                lambda c: c.view.show_shortcuts()),
+        Command("help.log", "Open the Log", (), "Help/2", "always", lambda c: c.view.open_log()),
+        Command("help.about", "About samdesk", (), "Help/2", "always", lambda c: c.view.show_about()),
+    )
+}  # fmt: skip
+
+MENUS = ("File", "Edit", "Segment", "View", "Help")
+
+POINTER_HELP = (
+    ("Move over the image", "Preview what a click would give"),
+    ("Click", "Find the object here; more clicks refine it"),
+    ("Alt+click, right click", "Take this part away"),
+    ("Drag", "Find the object in this box"),
+    ("Double click", "Find and keep"),
+    ("Wheel, pinch", "Zoom at the cursor"),
+    ("Middle drag, Space+drag, arrows", "Move the view"),
+    ("Ctrl+wheel", "Annotation opacity"),
+)
+"""What the mouse does with the Segment tool; for the shortcuts page and the README."""
+
+
+def shortcut_table() -> str:
+    """The shortcuts as a Markdown table, for the README."""
+    rows = [f"| {gesture} | {does} |" for gesture, does in POINTER_HELP]
+    rows += [
+        f"| {', '.join(f'`{k}`' for k in command.keys)} | {command.title.rstrip('…')} |"
+        for command in COMMANDS.values()
+        if command.keys
+    ]
+    return "\n".join(["| Keys or mouse | What it does |", "|---|---|", *rows])

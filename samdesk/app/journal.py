@@ -1,0 +1,120 @@
+"""The journal: writes every accepted edit to the project file, in order, on its own lane.
+
+All access to the store happens on that lane, so that nothing can come between two edits.
+Must not know documents or widgets.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from psygnal import Signal
+
+from samdesk import paths
+from samdesk.domain.document import Edit
+from samdesk.domain.tasks import Task
+from samdesk.formats.project import ProjectStore
+
+from .jobs import Job, Jobs, Lane
+
+PROJECT_SUFFIX = ".gpkg"
+
+
+class Journal:
+    """The project file of one document while it is open.
+
+    Attributes
+    ----------
+    changed : Signal()
+        After edits were written, could not be written, or the file has moved.
+    """
+
+    changed = Signal()
+
+    def __init__(self, jobs: Jobs, store: ProjectStore) -> None:
+        self._lane: Lane = jobs.lane("journal")
+        self._store = store
+        self._pending: deque[Edit] = deque()
+
+    @property
+    def path(self) -> Path:
+        return self._store.path
+
+    @property
+    def read_only(self) -> bool:
+        return self._store.read_only
+
+    @property
+    def reason(self) -> str:
+        """Why it is read-only."""
+        return self._store.reason
+
+    @property
+    def unsaved(self) -> int:
+        """Accepted edits that are not on disk yet."""
+        return len(self._pending)
+
+    def write(self, edit: Edit) -> None:
+        """Write an edit soon. One that cannot be written is kept and tried again with the next."""
+        if not self.read_only:
+            self._pending.append(edit)
+            self.retry()
+
+    def retry(self) -> None:
+        """Write what is pending."""
+        self._lane.submit(self._flush, done=self._told)
+
+    def note_image(self, reference: dict[str, Any]) -> None:
+        """Remember which image this is about."""
+        if not self.read_only:
+            self._lane.submit(lambda task: self._store.set_meta("image", reference))
+
+    def move(self, path: Path, title: str) -> Job[Path]:
+        """Go on in a file of another name; one that was never named goes away. Returns at once."""
+
+        def move(task: Task) -> Path:
+            self._flush(task)
+            old = self._store
+            old.save_copy(path)
+            reference = old.meta.get("image")
+            moved = ProjectStore.open(path)
+            if reference:
+                beside = relative(Path(reference["path"]), path)
+                moved.set_meta("image", {**reference, "relative": beside})
+            self._store = moved
+            old.close()
+            if old.path.parent == autosave_dir():
+                old.path.unlink(missing_ok=True)
+            return path
+
+        return self._lane.submit(move, title=title, done=self._told)
+
+    def close(self) -> None:
+        """Write what is pending and close the file, when all that was asked before is done."""
+        self._lane.submit(self._flush)
+        self._lane.submit(lambda task: self._store.close())
+
+    def _flush(self, task: Task) -> None:
+        while self._pending:
+            self._store.append(self._pending[0])
+            self._pending.popleft()
+
+    def _told(self, job: Job[Any]) -> None:
+        self.changed.emit()
+
+
+def autosave_dir() -> Path:
+    """The folder of projects that the user did not name."""
+    folder = paths.data_dir() / "autosave"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def relative(image: Path, project: Path) -> str:
+    """The image's path as seen from the project, or empty when it is not below its folder."""
+    try:
+        return str(image.relative_to(project.parent))
+    except ValueError:
+        return ""

@@ -1,0 +1,193 @@
+"""Every option of the program is a row here; preferences, defaults and the file come from it.
+
+Must not know widgets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from psygnal import Signal
+
+from samdesk.domain.errors import SamdeskError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the table.
+
+    Attributes
+    ----------
+    name : str
+        Key in the file.
+    page : str
+        Page of the preferences; empty for what is remembered and not chosen.
+    kind : {"switch", "choice", "number", "memory"}
+    choices : tuple of (value, title), for "choice"
+    low, high : limits for "number"
+    """
+
+    name: str
+    page: str
+    title: str
+    kind: Literal["switch", "choice", "number", "memory"]
+    default: Any
+    tip: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+    low: float = 0
+    high: float = 0
+    unit: str = ""
+
+    def accepts(self, value: Any) -> bool:
+        if self.kind == "switch":
+            return isinstance(value, bool)
+        if self.kind == "choice":
+            return value in [choice for choice, _ in self.choices]
+        if self.kind == "number":
+            return isinstance(value, int | float) and self.low <= value <= self.high
+        return isinstance(value, type(self.default))
+
+
+SETTINGS = {
+    row.name: row
+    for row in (
+        Setting(
+            "appearance",
+            "View",
+            "Appearance",
+            "choice",
+            "system",
+            "Light, dark, or as the system is set",
+            (("system", "As the system"), ("light", "Light"), ("dark", "Dark")),
+        ),
+        Setting("scale_bar", "View", "Scale bar", "switch", True, "Show a scale bar in the picture"),
+        Setting("overview", "View", "Overview", "switch", True, "Show where the view is on the whole image"),
+        Setting("fill", "View", "Fill annotations", "switch", False, "Paint annotations filled"),
+        Setting(
+            "opacity",
+            "View",
+            "Annotation opacity",
+            "number",
+            100,
+            "How strongly annotations are painted",
+            low=10,
+            high=100,
+            unit="%",
+        ),
+        Setting(
+            "hover",
+            "Segment",
+            "Preview under the cursor",
+            "switch",
+            True,
+            "Show what a click would give before it is made",
+        ),
+        Setting(
+            "outline_tolerance",
+            "Segment",
+            "Simplify outlines by",
+            "number",
+            0.0,
+            "Remove vertices while the outline moves by less than this; 0 keeps every vertex",
+            low=0,
+            high=10,
+            unit="px",
+        ),
+        Setting(
+            "undo_mb",
+            "Documents",
+            "Memory for undo",
+            "number",
+            512,
+            "The oldest steps are forgotten when undo needs more",
+            low=16,
+            high=8192,
+            unit="MB",
+        ),
+        Setting(
+            "blocks_mb",
+            "Documents",
+            "Memory for image tiles",
+            "number",
+            512,
+            "More keeps panning back quick",
+            low=64,
+            high=16384,
+            unit="MB",
+        ),
+        Setting("recent", "", "Recent files", "memory", []),
+        Setting("projects", "", "Where the annotations of an image were saved", "memory", {}),
+        Setting("window", "", "Window layout", "memory", {}),
+        Setting("folder", "", "Folder of the last file dialog", "memory", ""),
+    )
+}
+
+
+class Settings:
+    """The values, kept in one JSON file.
+
+    Parameters
+    ----------
+    path : Path
+        Created on the first change. A damaged file is set aside and the defaults are used.
+
+    Attributes
+    ----------
+    changed : Signal(str)
+        The name of the setting that changed.
+    """
+
+    changed = Signal(str)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._values: dict[str, Any] = self._load()
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values.get(name, SETTINGS[name].default)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        setting = SETTINGS[name]
+        if not setting.accepts(value):
+            raise SamdeskError(f"“{value}” is not a value for “{setting.title}”.", setting.tip)
+        if self[name] == value:
+            return
+        self._values[name] = value
+        self._save()
+        self.changed.emit(name)
+
+    def _load(self) -> dict[str, Any]:
+        try:
+            read = json.loads(self._path.read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError):
+                self._path.replace(self._path.with_suffix(".damaged.json"))
+            return {}
+        if not isinstance(read, dict):
+            return {}
+        return {k: v for k, v in read.items() if k not in SETTINGS or SETTINGS[k].accepts(v)}
+
+    def _save(self) -> None:
+        try:
+            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".settings-")
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(self._values, file, indent=1, ensure_ascii=False)
+            Path(name).replace(self._path)
+        except OSError as error:
+            log.info("settings not saved: %s", error)
+
+    def remember_file(self, path: Path) -> None:
+        """Put a file on top of the recent ones."""
+        text = str(path)
+        self["recent"] = [text, *(p for p in self["recent"] if p != text)][:12]

@@ -1,0 +1,529 @@
+"""The workspace: the open image, its document, where that is stored, and what is selected.
+
+The one object that the window, the demo and tests drive. Lives on the main thread. Must not
+know widgets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from psygnal import Signal
+
+from samdesk import paths
+from samdesk.domain.columns import Annotation, AnnotationClass, Table
+from samdesk.domain.document import Document, Selection
+from samdesk.domain.errors import SamdeskError
+from samdesk.domain.geometry import Bounds, Plane
+from samdesk.domain.history import Edit, History
+from samdesk.domain.outline import simplify
+from samdesk.domain.prompts import Candidate, Prompts
+from samdesk.domain.tasks import Task
+from samdesk.formats.geojson import Imported, read_geojson, write_geojson
+from samdesk.formats.project import ProjectStore
+from samdesk.images.contrast import Display
+from samdesk.images.pyramid import build_pyramid, needs_pyramid
+from samdesk.images.source import ImageSource
+from samdesk.images.tiles import BlockCache
+from samdesk.sdk import Image, Segmenter, open_image, provenance
+
+from .jobs import Job, Jobs
+from .journal import PROJECT_SUFFIX, Journal, autosave_dir, relative
+from .recovery import Mark
+from .session import PromptSession
+from .settings import Settings
+from .tools import TOOLS, Tool
+
+GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message for the user, shown in one place.
+
+    Attributes
+    ----------
+    level : {"info", "warning", "error"}
+    text : str
+        What happened.
+    hint : str
+        What can be done.
+    command : str
+        Id of a command that does it, or empty.
+    """
+
+    level: Literal["info", "warning", "error"]
+    text: str
+    hint: str = ""
+    command: str = ""
+
+
+class Ask(Protocol):
+    """Questions that only a person can answer."""
+
+    def open_files(self, title: str, filters: str) -> list[Path]: ...
+    def save_file(self, title: str, name: str, filters: str) -> Path | None: ...
+    def choose(self, text: str, hint: str, options: Iterable[str]) -> int | None:
+        """Index of the chosen option, None when the question was dismissed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    image: Image
+    store: ProjectStore
+    table: Table
+    classes: tuple[AnnotationClass, ...]
+
+    def close(self) -> None:
+        self.image.close()
+        self.store.close()
+
+
+class Workspace:
+    """One window's worth of state.
+
+    Attributes
+    ----------
+    image_changed : Signal()
+        Another image was opened, or the image was closed; document and selection are new.
+    levels_changed : Signal()
+        The same image, now with more levels.
+    display_changed, plane_changed, tool_changed, class_changed, saved_changed : Signal()
+    notice : Signal(Notice)
+    """
+
+    image_changed = Signal()
+    levels_changed = Signal()
+    display_changed = Signal()
+    plane_changed = Signal()
+    tool_changed = Signal()
+    class_changed = Signal()
+    saved_changed = Signal()
+    notice = Signal(Notice)
+
+    def __init__(self, jobs: Jobs, settings: Settings, segmenter: Segmenter, ask: Ask | None = None) -> None:
+        self.jobs = jobs
+        self.settings = settings
+        self.ask = ask
+        self.blocks = BlockCache(int(settings["blocks_mb"]) << 20)
+        self.image: Image | None = None
+        self.plane = Plane()
+        self.journal: Journal | None = None
+        self.active_class: str | None = None
+        self._new_document()
+        self.session = PromptSession(jobs, segmenter, self._keep)
+        self.session.hover_enabled = settings["hover"]
+        self._tools: dict[str, Tool] = {name: spec.make(self) for name, spec in TOOLS.items()}
+        self.tool_name = "segment"
+        self.mark = Mark(paths.state_dir() / "windows")
+        jobs.failed.connect(self._job_failed)
+        settings.changed.connect(self._setting_changed)
+
+    # Opening and closing
+
+    def open(self, path: Path) -> None:
+        """Open an image, a project or a GeoJSON file, by its name. Returns at once."""
+        path = path.expanduser().absolute()
+        if path.name.lower().endswith(GEOJSON_SUFFIXES) and path.is_file():
+            self.import_geojson(path)
+        elif path.suffix.lower() == PROJECT_SUFFIX:
+            self._open_project(path)
+        elif self.image is not None and self.image.source.path == path:
+            self.notice.emit(Notice("info", f"{path.name} is already open."))
+        else:
+            self._open_image(path, self.store_path(path))
+
+    def store_path(self, image: Path) -> Path:
+        """Where the annotations of this image are kept: as the user saved them, else in the data folder."""
+        saved = self.settings["projects"].get(str(image))
+        if saved and Path(saved).exists():
+            return Path(saved)
+        digest = hashlib.sha256(str(image).encode()).hexdigest()[:12]
+        return autosave_dir() / f"{image.stem[:60]}-{digest}{PROJECT_SUFFIX}"
+
+    def _open_project(self, path: Path) -> None:
+        if self.journal is not None and self.journal.path == path:
+            self.notice.emit(Notice("info", f"{path.name} is already open."))
+            return
+
+        def find(task: Task) -> Path:
+            store = ProjectStore.open(path, read_only=True)
+            try:
+                return _image_of(store)
+            finally:
+                store.close()
+
+        def found(job: Job[Path]) -> None:
+            if job.state == "done" and job.result is not None:
+                self._open_image(job.result, path)
+
+        self.jobs.lane("journal").submit(find, done=found)
+
+    def _open_image(self, path: Path, store: Path) -> None:
+        blocks = self.blocks
+
+        def opened(job: Job[Image]) -> None:
+            if job.state == "done" and job.result is not None:
+                self._open_store(job.result, store)
+
+        self.jobs.lane("io").submit(
+            lambda task: open_image(path, blocks=blocks),
+            title=f"Opening {path.name}",
+            key="open",
+            done=opened,
+            discard=Image.close,
+        )
+
+    def _open_store(self, image: Image, path: Path) -> None:
+        # on the journal's lane, so that it comes after the closing of a store that was in use
+        def load(task: Task) -> _Opened:
+            try:
+                store = ProjectStore.open(path, create=True)
+            except BaseException:
+                image.close()
+                raise
+            loaded = store.load()
+            return _Opened(image, store, loaded.table, loaded.classes)
+
+        self.jobs.lane("journal").submit(
+            load,
+            title=f"Reading annotations of {image.source.name}",
+            key="load",
+            done=self._opened,
+            discard=_Opened.close,
+        )
+
+    def _opened(self, job: Job[_Opened]) -> None:
+        if job.state != "done" or job.result is None:
+            return
+        opened = job.result
+        self._close_image()
+        self.image, self.plane = opened.image, Plane()
+        self.journal = Journal(self.jobs, opened.store)
+        self.journal.changed.connect(self.saved_changed.emit)
+        self._new_document()
+        self.document.replace_all(opened.table, opened.classes or None)
+        self.document.changed.connect(self._edited)
+        self.session.set_image(self.image, self.plane)
+        self._remember()
+        self.image_changed.emit()
+        self._tell_about_store(opened)
+        self._build_levels()
+
+    def _remember(self) -> None:
+        assert self.image is not None
+        assert self.journal is not None
+        source = self.image.source
+        self.settings.remember_file(source.path)
+        self.mark.set(source.path)
+        self.journal.note_image(
+            {
+                "path": str(source.path),
+                "relative": relative(source.path, self.journal.path),
+                "identity": source.identity,
+                "width": source.width,
+                "height": source.height,
+            }
+        )
+
+    def _tell_about_store(self, opened: _Opened) -> None:
+        name, count = opened.image.source.name, len(opened.table)
+        known = opened.store.meta.get("image") or {}
+        if opened.store.read_only:
+            self.notice.emit(
+                Notice("warning", f"{opened.store.path.name} is open for reading only.", opened.store.reason)
+            )
+        elif opened.store.recovered:
+            self.notice.emit(
+                Notice(
+                    "info",
+                    f"samdesk did not close properly last time. All {count} accepted annotations of "
+                    f"{name} are here.",
+                )
+            )
+        if known and known.get("identity") not in (None, opened.image.source.identity):
+            self.notice.emit(
+                Notice(
+                    "warning",
+                    f"{name} has changed since it was annotated.",
+                    "Check that the annotations still fit.",
+                )
+            )
+
+    def _build_levels(self) -> None:
+        assert self.image is not None
+        source = self.image.source
+        if not needs_pyramid(source):
+            return
+
+        def built(job: Job[ImageSource]) -> None:
+            if job.state == "done" and job.result and self.image and self.image.source is source:
+                self.image = replace(self.image, source=job.result)
+                self.session.set_levels(self.image)
+                self.levels_changed.emit()
+
+        self.jobs.lane("io").submit(
+            lambda task: build_pyramid(source, paths.cache_dir() / "pyramids", task),
+            title=f"Preparing zoom levels of {source.name}",
+            key="levels",
+            done=built,
+        )
+
+    def _new_document(self) -> None:
+        self.document = Document()
+        self.selection = Selection(self.document)
+        self.history = History(self.document, limit_bytes=int(self.settings["undo_mb"]) << 20)
+
+    def _close_image(self) -> None:
+        self.session.set_image(None)
+        image, journal = self.image, self.journal
+        self.image = self.journal = None
+        if journal is not None:
+            self.document.changed.disconnect(self._edited)
+            journal.close()
+        if image is not None:
+            self.jobs.lane("io").submit(lambda task: image.close())
+
+    def close_image(self) -> None:
+        """Close the image; its annotations are in their file already."""
+        self._close_image()
+        self._new_document()
+        self.mark.set(None)
+        self.image_changed.emit()
+
+    def close(self) -> None:
+        """End of the window: everything accepted is on disk when this returns."""
+        self._close_image()
+        self.jobs.lane("journal").flush(timeout=30.0)
+        self.mark.remove()
+        self.jobs.close()
+
+    # Editing
+
+    @property
+    def editable(self) -> bool:
+        return self.journal is not None and not self.journal.read_only
+
+    def do(self, edit: Edit) -> bool:
+        """Apply an edit as one undoable step; False (with a notice) when the document is read-only."""
+        if not self.editable:
+            why = self.journal.reason if self.journal else "No image is open."
+            self.notice.emit(Notice("warning", "This document cannot be changed.", why))
+            return False
+        if not edit.is_empty:
+            self.history.do(edit)
+        return True
+
+    def _keep(self, candidate: Candidate, prompts: Prompts) -> bool:
+        if self.image is None:
+            return False
+        shape = simplify(candidate.shape, self.settings["outline_tolerance"])
+        annotation = Annotation(
+            shape=shape,
+            class_name=self.active_class,
+            plane=self.plane,
+            provenance=provenance(candidate, prompts),
+        )
+        if not self.do(self.document.adding([annotation], "Add annotation")):
+            return False
+        self.selection.set([annotation.id])
+        return True
+
+    def select_at(self, x: float, y: float, tolerance: float, add: bool = False) -> None:
+        """Select what lies under a click; clicking again takes what lies below it."""
+        hits = self.document.snapshot().hit(x, y, self.plane, tolerance)
+        if not hits:
+            if not add:
+                self.selection.clear()
+            return
+        if add:
+            self.selection.toggle(hits[0])
+            return
+        below = (
+            (hits.index(self.selection.ids[0]) + 1) % len(hits)
+            if (len(self.selection.ids) == 1 and self.selection.ids[0] in hits)
+            else 0
+        )
+        self.selection.set([hits[below]])
+
+    def delete_selected(self) -> None:
+        unlocked = [i for i in self.selection.ids if not self.document.get(i).locked]
+        if len(unlocked) < len(self.selection.ids):
+            self.notice.emit(Notice("info", "Locked annotations were not deleted.", "Unlock them first."))
+        if unlocked:
+            what = "annotation" if len(unlocked) == 1 else f"{len(unlocked)} annotations"
+            self.do(self.document.removing(unlocked, f"Delete {what}"))
+
+    def choose_class(self, name: str | None) -> None:
+        """The class of what is kept next."""
+        self.active_class = name
+        self.class_changed.emit()
+
+    def set_class(self, name: str | None) -> None:
+        """Give a class to what is selected."""
+        if self.selection.ids:
+            self.do(self.document.reclassifying(self.selection.ids, name, f"Set class {name or 'none'}"))
+
+    def change_selected(self, title: str, change: Callable[[Annotation], Annotation]) -> None:
+        """Replace each selected annotation by what `change` makes of it, as one step."""
+        chosen = [self.document.get(i) for i in self.selection.ids]
+        if chosen:
+            self.do(self.document.replacing([change(one) for one in chosen], title))
+
+    def select_all(self) -> None:
+        self.selection.set(self.document.ids())
+
+    def select_tool(self, name: str) -> None:
+        if name != self.tool_name:
+            self.tool.leave()
+            self.tool_name = name
+            self.tool_changed.emit()
+
+    @property
+    def tool(self) -> Tool:
+        return self._tools[self.tool_name]
+
+    # Looking
+
+    def set_display(self, display: Display) -> None:
+        if self.image is not None:
+            self.image = replace(self.image, display=display)
+            self.session.set_image(self.image, self.plane)
+            self.display_changed.emit()
+
+    def set_plane(self, plane: Plane) -> None:
+        if self.image is None:
+            return
+        source = self.image.source
+        plane = Plane(min(max(plane.z, 0), source.size_z - 1), min(max(plane.t, 0), source.size_t - 1))
+        if plane != self.plane:
+            self.plane = plane
+            self.session.set_image(self.image, plane)
+            self.plane_changed.emit()
+
+    # Keeping
+
+    @property
+    def unsaved(self) -> int:
+        """Accepted edits that are not on disk yet."""
+        return self.journal.unsaved if self.journal else 0
+
+    def retry_saving(self) -> None:
+        if self.journal is not None:
+            self.journal.retry()
+
+    def _edited(self, edit: Edit) -> None:
+        if self.journal is not None:
+            self.journal.write(edit)
+            self.saved_changed.emit()
+
+    def save_as(self, path: Path) -> None:
+        """Keep the project under this name from now on. Returns at once."""
+        journal, image = self.journal, self.image
+        if journal is None or image is None:
+            return
+        if path.suffix.lower() != PROJECT_SUFFIX:
+            path = path.with_name(path.name + PROJECT_SUFFIX)
+        if path == journal.path:
+            return
+
+        def saved() -> None:
+            if journal.path == path and self.settings["projects"].get(str(image.source.path)) != str(path):
+                self.settings["projects"] = {**self.settings["projects"], str(image.source.path): str(path)}
+                text = f"Saved as {path.name}; further changes are written there at once."
+                self.notice.emit(Notice("info", text))
+
+        journal.changed.connect(saved)
+        journal.move(path, f"Saving {path.name}")
+
+    # Interchange
+
+    def export_geojson(self, path: Path) -> None:
+        """Write all annotations as GeoJSON. Returns at once; a notice tells the end."""
+        table = self.document.table()
+
+        def exported(job: Job[int]) -> None:
+            if job.state == "done":
+                self.notice.emit(Notice("info", f"{job.result} annotations exported to {path.name}."))
+
+        self.jobs.lane("io").submit(
+            lambda task: write_geojson(path, table, task), title=f"Exporting {path.name}", done=exported
+        )
+
+    def import_geojson(self, path: Path) -> None:
+        """Add the annotations of a GeoJSON file as one undoable step. Returns at once."""
+        if self.image is None:
+            self.notice.emit(
+                Notice("info", f"{path.name} holds annotations.", "Open the image they belong to first.")
+            )
+            return
+        document = self.document
+
+        def imported(job: Job[Imported]) -> None:
+            if job.state == "done" and job.result is not None and self.document is document:
+                self._add_imported(path, job.result)
+
+        self.jobs.lane("io").submit(
+            lambda task: read_geojson(path, task), title=f"Importing {path.name}", done=imported
+        )
+
+    def _add_imported(self, path: Path, imported: Imported) -> None:
+        table = imported.table
+        known = self.document.known(table)
+        if known.any() and self.ask is not None:
+            answer = self.ask.choose(
+                f"{int(known.sum())} of {len(table)} annotations in {path.name} are already here.",
+                "Replace them by the imported ones, or keep both?",
+                ("Replace", "Keep both"),
+            )
+            if answer is None:
+                return
+            if answer == 1:
+                table = table.with_new_ids(known)
+        edit = self.document.merging(table, f"Import {path.name}")
+        if self.do(edit):
+            level: Literal["info", "warning"] = (
+                "warning" if imported.report.repaired or imported.report.skipped else "info"
+            )
+            self.notice.emit(Notice(level, imported.report.summary()))
+
+    # Signals of others
+
+    def _job_failed(self, job: Job[Any]) -> None:
+        if job.error is not None:
+            retry = "save.retry" if self.unsaved else ""
+            self.notice.emit(Notice("error", job.error.message, job.error.hint, retry))
+
+    def _setting_changed(self, name: str) -> None:
+        if name == "hover":
+            self.session.hover_enabled = self.settings["hover"]
+        elif name == "undo_mb":
+            self.history.limit_bytes = int(self.settings["undo_mb"]) << 20
+        elif name == "blocks_mb":
+            self.blocks.limit_bytes = int(self.settings["blocks_mb"]) << 20
+
+    def annotations_bounds(self, ids: Iterable[uuid.UUID]) -> Bounds | None:
+        """The box around these annotations."""
+        total: Bounds | None = None
+        for one in ids:
+            box = self.document.get(one).shape.bounds
+            total = box if total is None else total.union(box)
+        return total
+
+
+def _image_of(store: ProjectStore) -> Path:
+    reference: dict[str, Any] = store.meta.get("image") or {}
+    beside = store.path.parent / reference.get("relative", "") if reference.get("relative") else None
+    for path in (beside, Path(reference.get("path", ""))):
+        if path is not None and path.name and path.exists():
+            return path
+    raise SamdeskError(
+        f"The image of {store.path.name} was not found: {reference.get('path') or 'none is noted'}.",
+        "Put the image back, or open it where it is now and import the annotations.",
+    )

@@ -1,0 +1,462 @@
+"""The window: puts canvas, panels and actions around one workspace, and passes events between them.
+
+Decides nothing itself: verbs are in `samdesk.app.commands`, state is in the workspace.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QByteArray, QEvent, QSize, Qt, QTimer, QUrl
+from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QIcon
+from PySide6.QtWidgets import (
+    QDialog,
+    QDockWidget,
+    QLabel,
+    QMainWindow,
+    QMenu,
+    QSizePolicy,
+    QSplitter,
+    QStackedWidget,
+    QToolBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from samdesk import paths
+from samdesk.app.commands import COMMANDS, Context
+from samdesk.app.jobs import Jobs
+from samdesk.app.session import Proposal
+from samdesk.app.settings import Settings
+from samdesk.app.tools import Pointer
+from samdesk.app.workspace import Notice, Workspace
+from samdesk.domain.errors import SamdeskError
+from samdesk.domain.geometry import Bounds
+from samdesk.sdk import Segmenter, pixel_text
+
+from . import theme
+from .actions import Actions
+from .bridge import Bridge
+from .canvas import Canvas, Style, View
+from .dialogs.ask import WindowAsk
+from .panels.annotations import AnnotationPanel
+from .panels.candidate import CandidatePill
+from .panels.classes import ClassPanel
+from .panels.empty import EmptyState
+from .panels.notices import NoticeBar
+from .panels.status import StatusBar
+
+log = logging.getLogger(__name__)
+
+REST_MS = 300
+"""After this long without moving, the view rests and chips are encoded ahead."""
+
+TOOLBAR = ("tool.move", "tool.segment", "", "edit.undo", "edit.redo", "", "view.fit", "view.full",
+           "view.contrast", "view.annotations", "", "file.export")  # fmt: skip
+
+
+class MainWindow(QMainWindow):
+    """One window with one workspace.
+
+    Parameters
+    ----------
+    settings : Settings
+    segmenter : Segmenter
+        The engine behind the Segment tool.
+    """
+
+    def __init__(self, settings: Settings, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.setWindowIcon(QIcon(str(paths.resource("icons/samdesk.svg"))))
+        self.setMinimumSize(720, 480)
+        self.setAcceptDrops(True)
+        self.settings = settings
+        self.bridge = Bridge(self)
+        self.jobs = Jobs(self.bridge)
+        self.ask = WindowAsk(self, settings)
+        self.workspace = Workspace(self.jobs, settings, segmenter, self.ask)
+        self.actions_ = Actions(Context(self.workspace, self, self.ask), self, self.bridge)
+        self._dialogs: dict[str, QDialog] = {}
+        self._annotations_shown = True
+        self._build()
+        self._connect()
+        self._restore_layout()
+        self._image_changed()
+
+    # Building
+
+    def _build(self) -> None:
+        self.canvas = Canvas(self.jobs, cache=self.workspace.blocks)
+        self.pill = CandidatePill(self.canvas)
+        self.empty = EmptyState()
+        self.notices = NoticeBar()
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.empty)
+        self.stack.addWidget(self.canvas)
+        center = QWidget()
+        layout = QVBoxLayout(center)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.notices)
+        layout.addWidget(self.stack, 1)
+        self.setCentralWidget(center)
+        self.annotations = AnnotationPanel(self.workspace)
+        self.classes = ClassPanel(self.workspace)
+        panels = QSplitter(Qt.Orientation.Vertical)
+        panels.setChildrenCollapsible(False)
+        panels.addWidget(self.classes)
+        panels.addWidget(self.annotations)
+        panels.setStretchFactor(0, 2)
+        panels.setStretchFactor(1, 3)
+        self.dock = QDockWidget("Annotations", self)
+        self.dock.setObjectName("annotations")
+        self.dock.setTitleBarWidget(QWidget())
+        self.dock.setWidget(panels)
+        self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
+        self.resizeDocks([self.dock], [270], Qt.Orientation.Horizontal)
+        self.status = StatusBar(self.jobs)
+        self.setStatusBar(self.status)
+        self.actions_.fill(self.menuBar())
+        self._build_toolbar()
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+
+    def _build_toolbar(self) -> None:
+        bar = QToolBar("Tools")
+        bar.setObjectName("tools")
+        bar.setMovable(False)
+        bar.setIconSize(QSize(20, 20))
+        bar.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
+        for name in TOOLBAR:
+            if name:
+                bar.addAction(self.actions_[name])
+            else:
+                bar.addSeparator()
+        space = QWidget()
+        space.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        bar.addWidget(space)
+        self.engine_label = QLabel(self.workspace.session.segmenter.title)
+        self.engine_label.setProperty("role", "muted")
+        self.engine_label.setToolTip("The engine that answers the Segment tool")
+        bar.addWidget(self.engine_label)
+        bar.addSeparator()
+        bar.addAction(self.actions_["help.palette"])
+        self.addToolBar(bar)
+
+    def _connect(self) -> None:
+        w, guard = self.workspace, self.bridge.guarded
+        w.image_changed.connect(self._image_changed)
+        w.levels_changed.connect(self._levels_changed)
+        w.display_changed.connect(self._display_changed)
+        w.plane_changed.connect(self._plane_changed)
+        w.tool_changed.connect(self._tool_changed)
+        w.class_changed.connect(self.classes.show_state)
+        w.saved_changed.connect(self._show_saved)
+        w.notice.connect(self.notices.show_notice)
+        w.session.changed.connect(self._session_changed)
+        self.bridge.failed.connect(self._failed)
+        self.settings.changed.connect(self._setting_changed)
+        self.notices.command.connect(lambda name: self.actions_[name].trigger())
+        self.empty.command.connect(lambda name: self.actions_[name].trigger())
+        self.empty.chosen.connect(guard(w.open))
+        self.empty.sample.connect(guard(self.open_sample))
+        self.annotations.activated.connect(lambda: self.actions_["view.center"].trigger())
+        self.canvas.pointer.connect(guard(self._pointer))
+        self.canvas.view_changed.connect(self._view_changed)
+        self.canvas.hovered.connect(self._hovered)
+        self.canvas.failed.connect(guard(self._tile_failed))
+        self.canvas.overlay_opacity_changed.connect(self._opacity_turned)
+        self._rest.timeout.connect(guard(self._rested))
+
+    # What the workspace says
+
+    def _image_changed(self) -> None:
+        w = self.workspace
+        image = w.image
+        for dialog in self._dialogs.values():
+            dialog.close()
+        if image is None:
+            self.canvas.set_image(None, None)
+            self.empty.show_recent(self.settings["recent"])
+            self.stack.setCurrentWidget(self.empty)
+            self.setWindowTitle("samdesk")
+        else:
+            self.stack.setCurrentWidget(self.canvas)
+            self.canvas.set_image(image.source, image.display, w.plane)
+            self.canvas.setFocus()
+            self.setWindowTitle(f"{image.source.name} – samdesk")
+        self.canvas.set_document(w.document, w.selection)
+        w.document.changed.connect(self._document_changed)
+        w.selection.changed.connect(self._selection_changed)
+        w.history.changed.connect(self.actions_.refresh)
+        self.dock.setEnabled(image is not None)
+        self.annotations.reload()
+        self.classes.reload()
+        self._tool_changed()
+        self._show_saved()
+        self._session_changed()
+        self._rest.start()
+
+    def _document_changed(self, _edit: Any) -> None:
+        self.annotations.reload()
+        self.classes.reload()
+        self.actions_.refresh()
+
+    def _selection_changed(self) -> None:
+        self.annotations.show_selection()
+        self.classes.show_state()
+        self.actions_.refresh()
+
+    def _levels_changed(self) -> None:
+        if self.workspace.image is not None:
+            self.canvas.replace_source(self.workspace.image.source)
+
+    def _display_changed(self) -> None:
+        if self.workspace.image is not None:
+            self.canvas.set_display(self.workspace.image.display)
+            self._rest.start()
+
+    def _plane_changed(self) -> None:
+        self.canvas.set_plane(self.workspace.plane)
+        self._rest.start()
+
+    def _tool_changed(self) -> None:
+        tool = self.workspace.tool
+        self.canvas.set_cursor_kind(tool.cursor)
+        self.canvas.set_panning(tool.pans)
+        self.actions_.refresh()
+
+    def _session_changed(self) -> None:
+        proposal: Proposal = self.workspace.session.proposal
+        self.canvas.set_proposal(proposal)
+        self.pill.show_proposal(proposal)
+        self.status.show_engine(proposal)
+        self.actions_.refresh()
+
+    def _show_saved(self) -> None:
+        w = self.workspace
+        read_only = w.journal is not None and w.journal.read_only
+        self.status.show_saved(w.unsaved, read_only, w.image is not None)
+        self.actions_.refresh()
+
+    def _failed(self, error: SamdeskError) -> None:
+        self.notices.show_notice(Notice("error", error.message, error.hint))
+
+    def _tile_failed(self, error: Exception) -> None:
+        raise error
+
+    def _opacity_turned(self, opacity: float) -> None:
+        self.settings["opacity"] = max(10, round(100 * opacity))
+
+    def _setting_changed(self, name: str) -> None:
+        if name == "appearance":
+            self.restyle()
+        self._apply_view_settings()
+        self.actions_.refresh()
+
+    def _apply_view_settings(self) -> None:
+        self.canvas.show_scale_bar = self.settings["scale_bar"]
+        self.canvas.show_overview = self.settings["overview"]
+        self.canvas.set_style(Style(fill=self.settings["fill"]))
+        self.canvas.set_overlay_opacity(self.settings["opacity"] / 100)
+
+    def restyle(self) -> None:
+        """Follow the appearance chosen in the preferences, or a change of the system's."""
+        theme.apply(theme.application(), self.settings["appearance"])
+        self.actions_.restyle()
+        self.pill.restyle()
+        self.notices.restyle()
+        self.empty.show_recent(self.settings["recent"])
+        self._session_changed()
+        self.classes.reload()
+
+    # What the canvas says
+
+    def _pointer(self, pointer: Pointer, kind: str) -> None:
+        tool = self.workspace.tool
+        if kind == "leave":
+            tool.leave()
+        elif kind in ("press", "double"):
+            if pointer.button == "right" and not self._tool_takes_right():
+                self._context_menu(pointer)
+            else:
+                tool.press(pointer)
+        elif kind == "move":
+            tool.move(pointer)
+            if not pointer.button and self.workspace.session.proposal.state == "cold":
+                self._rest.start()
+        elif kind == "release":
+            tool.release(pointer)
+
+    def _tool_takes_right(self) -> bool:
+        return self.workspace.tool_name == "segment"
+
+    def _context_menu(self, pointer: Pointer) -> None:
+        self.workspace.select_at(pointer.x, pointer.y, 4 * pointer.scale)
+        menu = QMenu(self)
+        classes = menu.addMenu("Set Class")
+        classes.setEnabled(self.actions_["edit.delete"].isEnabled())
+        for one in self.workspace.document.classes:
+            action = classes.addAction(theme.swatch(one.color), one.name)
+            action.triggered.connect(lambda _=False, name=one.name: self.workspace.set_class(name))
+        classes.addSeparator()
+        classes.addAction("No class").triggered.connect(lambda: self.workspace.set_class(None))
+        for name in ("edit.lock", "edit.delete", "view.center"):
+            menu.addAction(self.actions_[name])
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(self.cursor().pos())
+
+    def _view_changed(self, view: View) -> None:
+        self.status.zoom.setText(f"{100 / view.scale:.3g} %")
+        self._rest.start()
+
+    def _hovered(self, x: float | None, y: float | None) -> None:
+        image = self.workspace.image
+        if x is None or y is None or image is None:
+            self.status.place.setText("")
+            return
+        text = f"{x:,.1f}, {y:,.1f} px"
+        size = image.pixel_size
+        if size is not None:
+            text += f"   {x * size.x:,.1f}, {y * size.y:,.1f} {size.unit}"
+        value = pixel_text(image, self.workspace.plane, x, y)
+        self.status.place.setText(f"{text}   {value}" if value else text)
+
+    def _rested(self) -> None:
+        if self.workspace.image is not None and self.workspace.tool_name == "segment":
+            view = self.canvas.view
+            self.workspace.session.view_rested(view.bounds, view.scale)
+
+    # What commands ask of the window (samdesk.app.commands.View)
+
+    def fit(self) -> None:
+        self.canvas.fit()
+
+    def zoom_to(self, scale: float) -> None:
+        self.canvas.zoom_to(scale)
+
+    def zoom_by(self, factor: float) -> None:
+        self.canvas.zoom_by(factor)
+
+    def show_bounds(self, bounds: Bounds) -> None:
+        self.canvas.show_bounds(bounds)
+
+    def toggle_annotations(self) -> None:
+        self._annotations_shown = not self._annotations_shown
+        self.canvas.set_annotations_visible(self._annotations_shown)
+
+    def show_palette(self) -> None:
+        from .dialogs.palette import Palette
+
+        self._show("palette", Palette(self, [self.actions_[name] for name in COMMANDS]))
+
+    def show_preferences(self) -> None:
+        from .dialogs.preferences import Preferences
+
+        self._show("preferences", Preferences(self, self.settings))
+
+    def show_contrast(self) -> None:
+        from .dialogs.contrast import ContrastDialog
+
+        self._show("contrast", ContrastDialog(self, self.workspace))
+
+    def show_shortcuts(self) -> None:
+        from .dialogs.shortcuts import Shortcuts
+
+        self._show("shortcuts", Shortcuts(self))
+
+    def show_about(self) -> None:
+        from .dialogs.shortcuts import About
+
+        self._show("about", About(self))
+
+    def open_log(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(paths.state_dir() / "samdesk.log")))
+
+    def open_folder(self) -> None:
+        if self.workspace.journal is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.workspace.journal.path.parent)))
+
+    def close_window(self) -> None:
+        self.close()
+
+    def _show(self, name: str, dialog: QDialog) -> None:
+        if name in self._dialogs:
+            self._dialogs[name].close()
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.destroyed.connect(lambda: self._dialogs.pop(name, None))
+        self._dialogs[name] = dialog
+        dialog.show()
+
+    # Files
+
+    def open_sample(self) -> None:
+        """Make the sample slide when it is not there yet, and open it."""
+        from samdesk.images.sample import sample_slide
+
+        def made(job: Any) -> None:
+            if job.state == "done":
+                self.workspace.open(job.result)
+
+        self.jobs.lane("io").submit(
+            lambda task: sample_slide(paths.cache_dir() / "samples", task=task).path,
+            title="Making the sample slide",
+            key="sample",
+            done=made,
+        )
+
+    def tell_crashed(self, images: list[Path]) -> None:
+        """Say which images were open when samdesk ended without closing."""
+        if images:
+            names = ", ".join(path.name for path in images[:3])
+            self.notices.show_notice(
+                Notice(
+                    "warning",
+                    f"samdesk did not close properly while {names} was open.",
+                    "Nothing that was accepted is lost: open the image again.",
+                )
+            )
+
+    # Qt's events
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        for url in event.mimeData().urls():
+            if url.isLocalFile():
+                self.bridge.guarded(self.workspace.open)(Path(url.toLocalFile()))
+        event.acceptProposedAction()
+
+    def resizeEvent(self, event: Any) -> None:
+        super().resizeEvent(event)
+        self.pill.place()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.ThemeChange and self.settings["appearance"] == "system":
+            self.restyle()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self._save_layout()
+        self._rest.stop()
+        self.workspace.close()
+        event.accept()
+
+    def _save_layout(self) -> None:
+        self.settings["window"] = {
+            "geometry": bytes(self.saveGeometry().toBase64().data()).decode(),
+            "state": bytes(self.saveState().toBase64().data()).decode(),
+        }
+
+    def _restore_layout(self) -> None:
+        kept = self.settings["window"]
+        self.resize(1400, 900)
+        if kept:
+            self.restoreGeometry(QByteArray.fromBase64(kept.get("geometry", "").encode()))
+            self.restoreState(QByteArray.fromBase64(kept.get("state", "").encode()))
+        self._apply_view_settings()

@@ -1,0 +1,1 @@
+"""Parts of the window around the canvas; each shows one thing and knows no other panel."""

@@ -1,0 +1,72 @@
+"""The pill at the foot of the picture: which candidate is shown and which keys act on it.
+
+Must not know the canvas.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel, QWidget
+
+from samdesk.app.session import Proposal
+from samdesk.ui import theme
+
+
+class CandidatePill(QLabel):
+    """Hidden while there is no prompt."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._over = parent
+        self.setObjectName("pill")
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.setAccessibleName("Candidate")
+        self.restyle()
+        self.hide()
+
+    def show_proposal(self, proposal: Proposal) -> None:
+        """Say what the candidate is, or why there is none."""
+        if not proposal.prompts:
+            self.hide()
+            return
+        self.setText(_text(proposal))
+        self.adjustSize()
+        self.place()
+        self.show()
+        self.raise_()
+
+    def place(self) -> None:
+        """Stand in the middle of the picture's foot."""
+        self.move((self._over.width() - self.width()) // 2, self._over.height() - self.height() - 16)
+
+    def restyle(self) -> None:
+        chosen = theme.colors()
+        self.setStyleSheet(
+            f"#pill {{ background: {chosen['base']}; color: {chosen['text']};"
+            f" border: 1px solid {chosen['line']}; border-radius: 8px; padding: 7px 14px; }}"
+        )
+
+
+def _text(proposal: Proposal) -> str:
+    muted = theme.colors()["muted"]
+    engine = f'<span style="color:{muted}">{proposal.label}</span>'
+    if proposal.state in ("busy", "encoding"):
+        return f"{engine}&nbsp;&nbsp;{'Preparing' if proposal.state == 'encoding' else 'Searching'}…"
+    candidate = proposal.current
+    if candidate is None:
+        keys = _keys(("Backspace", "back"), ("Esc", "drop"))
+        return f"{engine}&nbsp;&nbsp;Nothing found here&nbsp;&nbsp;{keys}"
+    count = len(proposal.candidates)
+    which = f"{proposal.index + 1} of {count}, " if count > 1 else ""
+    cut = "&nbsp;&nbsp;<b>cut at the edge: zoom out and try again</b>" if candidate.at_edge else ""
+    keys = [("Enter", "keep"), ("X", "next"), ("Esc", "drop")]
+    shown = keys if count > 1 else [keys[0], keys[2]]
+    return f"{engine}&nbsp;&nbsp;{which}score {candidate.score:.2f}{cut}&nbsp;&nbsp;&nbsp;{_keys(*shown)}"
+
+
+def _keys(*pairs: tuple[str, str]) -> str:
+    muted = theme.colors()["muted"]
+    return "&nbsp;&nbsp;".join(
+        f'<b>{key}</b> <span style="color:{muted}">{does}</span>' for key, does in pairs
+    )

@@ -1,0 +1,111 @@
+"""The one place for messages: a bar above the picture, newest message first.
+
+Must not know what failed.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt, QTimer
+from PySide6.QtCore import Signal as QtSignal
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
+
+from samdesk.app.commands import COMMANDS
+from samdesk.app.workspace import Notice
+from samdesk.ui import theme
+
+INFO_MS = 7000
+TINT = {"info": "#1463dc", "warning": "#b7791f", "error": "#c62f2f"}
+
+
+class NoticeBar(QFrame):
+    """Shows one notice; news leave by themselves, errors when the user closes them.
+
+    Attributes
+    ----------
+    command : Signal(str)
+        The user pressed the button of a notice.
+    """
+
+    command = QtSignal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("notice")
+        self._notice: Notice | None = None
+        self._icon = QLabel()
+        self._text = QLabel()
+        self._text.setWordWrap(True)
+        self._text.setTextFormat(Qt.TextFormat.PlainText)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self._button = QPushButton()
+        self._button.clicked.connect(self._pressed)
+        close = QToolButton()
+        close.setAutoRaise(True)
+        close.setAccessibleName("Close message")
+        close.setIconSize(QSize(14, 14))
+        close.clicked.connect(self.dismiss)
+        self._close = close
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self.dismiss)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 7, 8, 7)
+        layout.setSpacing(10)
+        layout.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
+        layout.addWidget(self._text, 1)
+        layout.addWidget(self._button)
+        layout.addWidget(close, 0, Qt.AlignmentFlag.AlignTop)
+        self.hide()
+
+    @property
+    def notice(self) -> Notice | None:
+        """What is shown, None when the bar is hidden."""
+        return self._notice
+
+    def show_notice(self, notice: Notice) -> None:
+        """Show a notice; an error is not replaced by mere news."""
+        if self._notice is not None and self._notice.level == "error" and notice.level == "info":
+            return
+        self._notice = notice
+        self._text.setText(f"{notice.text}\n{notice.hint}" if notice.hint else notice.text)
+        self._button.setVisible(bool(notice.command))
+        if notice.command:
+            self._button.setText(COMMANDS[notice.command].title)
+        self.restyle()
+        self.show()
+        self._timer.stop()
+        if notice.level == "info":
+            self._timer.start(INFO_MS)
+
+    def dismiss(self) -> None:
+        self._notice = None
+        self.hide()
+
+    def restyle(self) -> None:
+        """Take the colors of the present theme."""
+        chosen = theme.colors()
+        self._close.setIcon(theme.icon("close"))
+        if self._notice is None:
+            return
+        tint = QColor(TINT[self._notice.level])
+        back = QColor(chosen["base"])
+        pairs = ((back.red(), tint.red()), (back.green(), tint.green()), (back.blue(), tint.blue()))
+        mixed = [round(0.88 * b + 0.12 * t) for b, t in pairs]
+        self.setStyleSheet(
+            f"#notice {{ background: rgb({mixed[0]}, {mixed[1]}, {mixed[2]});"
+            f" border: 0; border-bottom: 1px solid {chosen['line']}; }}"
+        )
+        ratio = self.devicePixelRatioF()
+        picture = theme.pixmap(
+            self._notice.level, round(18 * ratio), tint.lighter(135 if chosen is theme.DARK else 100).name()
+        )
+        picture.setDevicePixelRatio(ratio)
+        self._icon.setPixmap(picture)
+
+    def _pressed(self) -> None:
+        if self._notice is not None:
+            name = self._notice.command
+            self.dismiss()
+            self.command.emit(name)

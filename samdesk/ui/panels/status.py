@@ -1,0 +1,121 @@
+"""The status line: what the engine is doing, background jobs, cursor, zoom, and whether all is saved.
+
+Must not know the canvas; the window tells it what to show.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QStatusBar, QToolButton, QWidget
+
+from samdesk.app.jobs import Job, Jobs
+from samdesk.app.session import Proposal
+from samdesk.ui import theme
+
+STATE_TEXT = {
+    "none": "",
+    "cold": "rest here to prepare",
+    "encoding": "preparing…",
+    "busy": "searching…",
+    "ready": "ready",
+}
+STATE_COLOR = {
+    "none": "#8e8e93",
+    "cold": "#8e8e93",
+    "encoding": "#d9902f",
+    "busy": "#d9902f",
+    "ready": "#2f9e5b",
+}
+
+
+class StatusBar(QStatusBar):
+    """The line at the foot of the window."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        super().__init__()
+        self.setSizeGripEnabled(False)
+        self.engine = QLabel()
+        self.engine.setContentsMargins(8, 0, 0, 0)
+        self.jobs = JobBar(jobs)
+        self.place = QLabel()
+        self.place.setMinimumWidth(300)
+        self.place.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.zoom = QLabel()
+        self.zoom.setMinimumWidth(64)
+        self.zoom.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.saved = QLabel()
+        self.saved.setContentsMargins(12, 0, 8, 0)
+        self.addWidget(self.engine)
+        self.addWidget(self.jobs, 1)
+        for one in (self.place, self.zoom, self.saved):
+            self.addPermanentWidget(one)
+
+    def show_engine(self, proposal: Proposal) -> None:
+        """The engine's title and what it is doing."""
+        color = STATE_COLOR[proposal.state]
+        text = STATE_TEXT[proposal.state]
+        self.engine.setText(
+            f'<span style="color:{color}">●</span> {proposal.label}' + (f" · {text}" if text else "")
+        )
+        candidate = proposal.current
+        if candidate is not None and candidate.timings:
+            stages = ", ".join(f"{name} {ms:.0f} ms" for name, ms in candidate.timings.items())
+            self.engine.setToolTip(f"Last answer: {stages}")
+
+    def show_saved(self, unsaved: int, read_only: bool, open_image: bool) -> None:
+        """Whether everything accepted is on disk."""
+        if not open_image:
+            self.saved.setText("")
+        elif read_only:
+            self.saved.setText("Read only")
+        else:
+            self.saved.setText("Saved" if not unsaved else f"{unsaved} not saved")
+        self.saved.setToolTip("Every accepted change is written at once")
+
+
+class JobBar(QWidget):
+    """The oldest running job with its progress, how many wait behind it, and a cancel button."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        super().__init__()
+        self._jobs = jobs
+        self.title = QLabel()
+        self.bar = QProgressBar()
+        self.bar.setFixedWidth(140)
+        self.bar.setFixedHeight(8)
+        self.bar.setTextVisible(False)
+        self.stop = QToolButton()
+        self.stop.setAutoRaise(True)
+        self.stop.setIconSize(QSize(12, 12))
+        self.stop.setAccessibleName("Cancel job")
+        self.stop.setToolTip("Cancel")
+        self.stop.clicked.connect(self._cancel)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(16, 0, 0, 0)
+        layout.setSpacing(8)
+        for one in (self.title, self.bar, self.stop):
+            layout.addWidget(one)
+        layout.addStretch()
+        jobs.changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self, _job: Job[object] | None = None) -> None:
+        """Follow the list of jobs."""
+        visible = self._jobs.visible
+        for one in (self.title, self.bar, self.stop):
+            one.setVisible(bool(visible))
+        if not visible:
+            return
+        job = visible[0]
+        waiting = f" (+{len(visible) - 1})" if len(visible) > 1 else ""
+        stage = f": {job.progress.message}" if job.progress.message else ""
+        self.title.setText(f"{job.title}{stage}{waiting}")
+        self.title.setToolTip("\n".join(one.title for one in visible))
+        fraction = job.progress.fraction
+        self.bar.setRange(0, 0 if fraction is None else 1000)
+        self.bar.setValue(round(1000 * (fraction or 0)))
+        self.stop.setIcon(theme.icon("close"))
+
+    def _cancel(self) -> None:
+        for job in self._jobs.visible[:1]:
+            job.cancel()

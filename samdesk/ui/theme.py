@@ -1,0 +1,163 @@
+"""How the program looks: Fusion with a light and a dark palette, and icons in the text color.
+
+Holds no widgets.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from PySide6.QtCore import QByteArray, QRectF, Qt
+from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
+from PySide6.QtSvg import QSvgRenderer
+from PySide6.QtWidgets import QApplication
+
+from samdesk.paths import resource
+
+LIGHT = {
+    "window": "#f4f4f6",
+    "base": "#ffffff",
+    "alternate": "#f0f0f3",
+    "text": "#1d1d1f",
+    "muted": "#66666c",
+    "button": "#fbfbfc",
+    "line": "#d4d4da",
+    "accent": "#1463dc",
+    "on_accent": "#ffffff",
+}
+DARK = {
+    "window": "#242427",
+    "base": "#1b1b1d",
+    "alternate": "#29292c",
+    "text": "#ececee",
+    "muted": "#a0a0a8",
+    "button": "#333337",
+    "line": "#414146",
+    "accent": "#4a8df6",
+    "on_accent": "#ffffff",
+}
+
+STYLE = """
+QToolBar {{ border: 0; border-bottom: 1px solid {line}; spacing: 2px; padding: 4px 8px; }}
+QToolBar QToolButton {{ padding: 5px 7px; border-radius: 6px; border: 0; }}
+QToolBar QToolButton:hover {{ background: {alternate}; }}
+QToolBar QToolButton:checked {{ background: {accent}; color: {on_accent}; }}
+QStatusBar {{ border-top: 1px solid {line}; }}
+QStatusBar::item {{ border: 0; }}
+QMainWindow::separator {{ background: {line}; width: 1px; height: 1px; }}
+QDockWidget {{ font-weight: 600; }}
+QDockWidget::title {{ padding: 8px 10px 4px 10px; text-align: left; }}
+QListView, QTreeView {{ border: 0; background: {base}; outline: 0; }}
+QListView::item, QTreeView::item {{ padding: 4px 6px; }}
+QToolTip {{ background: {base}; color: {text}; border: 1px solid {line}; padding: 4px 6px; }}
+QLabel[role="muted"] {{ color: {muted}; }}
+QLabel[role="title"] {{ font-size: 20pt; font-weight: 600; }}
+"""
+
+
+def colors() -> dict[str, str]:
+    """The palette in use, by role."""
+    window = QGuiApplication.palette().color(QPalette.ColorRole.Window)
+    return DARK if window.lightness() < 128 else LIGHT
+
+
+def application() -> QApplication:
+    """The running QApplication."""
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    return app
+
+
+def apply(app: QApplication, appearance: str) -> None:
+    """Set the look; `appearance` is "system", "light" or "dark"."""
+    if app.style().objectName() != "fusion":
+        app.setStyle("Fusion")
+    hints = app.styleHints()
+    wanted = {
+        "light": Qt.ColorScheme.Light,
+        "dark": Qt.ColorScheme.Dark,
+    }.get(appearance, Qt.ColorScheme.Unknown)
+    if wanted is Qt.ColorScheme.Unknown:
+        hints.unsetColorScheme()
+    else:
+        hints.setColorScheme(wanted)
+    # a bare X server ignores the wish, so the palette is ours in any case
+    dark = wanted is Qt.ColorScheme.Dark or (
+        wanted is Qt.ColorScheme.Unknown and hints.colorScheme() is Qt.ColorScheme.Dark
+    )
+    chosen = DARK if dark else LIGHT
+    app.setPalette(_palette(chosen))
+    app.setStyleSheet(STYLE.format(**chosen))
+    icon.cache_clear()
+
+
+def _palette(chosen: dict[str, str]) -> QPalette:
+    role, group = QPalette.ColorRole, QPalette.ColorGroup
+    palette = QPalette()
+    for target, name in (
+        (role.Window, "window"),
+        (role.WindowText, "text"),
+        (role.Base, "base"),
+        (role.AlternateBase, "alternate"),
+        (role.Text, "text"),
+        (role.Button, "button"),
+        (role.ButtonText, "text"),
+        (role.ToolTipBase, "base"),
+        (role.ToolTipText, "text"),
+        (role.PlaceholderText, "muted"),
+        (role.Highlight, "accent"),
+        (role.HighlightedText, "on_accent"),
+        (role.Link, "accent"),
+        (role.Mid, "line"),
+        (role.Accent, "accent"),
+    ):
+        palette.setColor(target, QColor(chosen[name]))
+    faded = QColor(chosen["muted"])
+    faded.setAlpha(140)
+    for target in (role.WindowText, role.Text, role.ButtonText):
+        palette.setColor(group.Disabled, target, faded)
+    return palette
+
+
+@cache
+def icon(name: str) -> QIcon:
+    """An icon of `resources/icons` in the text color, faded when disabled, light when checked."""
+    chosen = colors()
+    made = QIcon()
+    for mode, state, color in (
+        (QIcon.Mode.Normal, QIcon.State.Off, chosen["text"]),
+        (QIcon.Mode.Normal, QIcon.State.On, chosen["on_accent"]),
+        (QIcon.Mode.Disabled, QIcon.State.Off, chosen["line"]),
+    ):
+        for side in (20, 24, 40, 48):
+            made.addPixmap(pixmap(name, side, color), mode, state)
+    return made
+
+
+def pixmap(name: str, side: int, color: str) -> QPixmap:
+    """An icon as a picture of `side` device pixels."""
+    text = resource(f"icons/{name}.svg").read_text("utf-8").replace("currentColor", color)
+    picture = QPixmap(side, side)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    QSvgRenderer(QByteArray(text.encode())).render(painter, QRectF(0, 0, side, side))
+    painter.end()
+    return picture
+
+
+@cache
+def swatch(color: tuple[int, int, int], side: int = 12) -> QIcon:
+    """A small rounded square of a class color, the same whether its row is selected or not."""
+    ratio = QGuiApplication.primaryScreen().devicePixelRatio() if QGuiApplication.primaryScreen() else 1.0
+    picture = QPixmap(round(side * ratio), round(side * ratio))
+    picture.setDevicePixelRatio(ratio)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QColor(0, 0, 0, 60))
+    painter.setBrush(QColor(*color))
+    painter.drawRoundedRect(QRectF(0.5, 0.5, side - 1, side - 1), 3, 3)
+    painter.end()
+    made = QIcon(picture)
+    made.addPixmap(picture, QIcon.Mode.Selected)
+    return made

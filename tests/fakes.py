@@ -1,0 +1,52 @@
+"""One fake for each protocol: deterministic, quick, and honest about being a fake."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samdesk.domain.prompts import Prompts
+from samdesk.domain.tasks import Task
+from samdesk.engines.base import Embedding, MaskLogits
+
+RADIUS = 20.0
+
+
+class FakeEngine:
+    """Answers discs around the positive points (and the discs inscribed in boxes), in three sizes.
+
+    Attributes
+    ----------
+    encoded, predicted : int
+        How often each method was called.
+    """
+
+    name = "fake"
+    title = "Fake (discs)"
+
+    def __init__(self) -> None:
+        self.encoded = 0
+        self.predicted = 0
+
+    def encode(self, chip: NDArray[np.uint8], task: Task) -> Embedding:
+        task.check()
+        self.encoded += 1
+        height, width = chip.shape[:2]
+        return Embedding(self.name, width, height, {}, 1 << 20)
+
+    def predict(self, embedding: Embedding, prompts: Prompts, task: Task) -> list[MaskLogits]:
+        task.check()
+        self.predicted += 1
+        ys, xs = np.mgrid[: embedding.height, : embedding.width] + 0.5
+        answers = []
+        for score, factor in ((0.9, 1.0), (0.8, 0.5), (0.7, 2.0)):
+            field = np.full((embedding.height, embedding.width), -np.inf)
+            for point in prompts.points:
+                away = factor * RADIUS - np.hypot(xs - point.x, ys - point.y)
+                field = np.maximum(field, away) if point.positive else np.minimum(field, -away)
+            for box, _ in prompts.boxes:
+                x, y = box.center
+                field = np.maximum(field, factor * min(box.width, box.height) / 2 - np.hypot(xs - x, ys - y))
+            if (field > 0).any():
+                answers.append(MaskLogits(np.maximum(field, -1e3).astype(np.float32), score))
+        return answers
