@@ -118,6 +118,14 @@ class ShapeKind(IntEnum):
     POINTS = 2  # every vertex is a point of its own, all in one ring
 
 
+def following(rings: IntArray) -> IntArray:
+    """For every vertex the index of the next one in its ring, given the ring offsets (r + 1,)."""
+    after = np.arange(1, rings[-1] + 1)
+    filled = rings[1:] > rings[:-1]
+    after[rings[1:][filled] - 1] = rings[:-1][filled]
+    return after
+
+
 def _frozen(values: ArrayLike, dtype: Any) -> NDArray[Any]:
     array = np.ascontiguousarray(values, dtype)
     if array.flags.writeable:
@@ -174,6 +182,13 @@ class Shape:
         )
 
     @classmethod
+    def from_closed_rings(cls, coords: ArrayLike, rings: ArrayLike, parts: ArrayLike) -> Shape:
+        """Build an area from offsets like those of the class, but with every ring's first vertex repeated."""
+        offsets = np.asarray(rings, np.int64)
+        opened = np.delete(np.asarray(coords, np.float64), offsets[1:] - 1, axis=0)
+        return cls(opened, offsets - np.arange(len(offsets)), np.asarray(parts, np.int64))
+
+    @classmethod
     def polygon(cls, shell: ArrayLike, holes: Iterable[ArrayLike] = ()) -> Shape:
         """One polygon from its shell (k, 2) and holes."""
         return cls.from_parts([[shell, *holes]])
@@ -197,21 +212,28 @@ class Shape:
         kind = ShapeKind(2 - int(dimensions.max()))
         keep = singles[dimensions == dimensions.max()]
         if kind is ShapeKind.AREA:
-            return cls.from_parts([[shapely.get_coordinates(r) for r in shapely.get_rings(g)] for g in keep])
+            _, coords, (rings, parts) = shapely.to_ragged_array(keep, include_z=False)
+            return cls.from_closed_rings(coords, rings, parts)
         if kind is ShapeKind.LINES:
             return cls.from_parts([[shapely.get_coordinates(g)] for g in keep], kind)
         return cls.points(shapely.get_coordinates(keep))
 
     def to_shapely(self) -> Any:
         """The same shape as a shapely Polygon, MultiPolygon, (Multi)LineString or (Multi)Point."""
-        parts = self.to_parts()
         if self.kind is ShapeKind.POINTS:
             return shapely.MultiPoint(self.coords) if len(self.coords) != 1 else shapely.Point(self.coords[0])
         if self.kind is ShapeKind.LINES:
-            lines = [shapely.LineString(rings[0]) for rings in parts]
+            lines = [shapely.LineString(rings[0]) for rings in self.to_parts()]
             return lines[0] if len(lines) == 1 else shapely.MultiLineString(lines)
-        polygons = [shapely.Polygon(rings[0], rings[1:]) for rings in parts]
+        polygons = shapely.from_ragged_array(
+            shapely.GeometryType.POLYGON, self.coords, (self.rings, self.parts)
+        )
         return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
+
+    def to_closed_rings(self) -> tuple[FloatArray, IntArray]:
+        """Coordinates with every ring's first vertex repeated, and ring offsets to match."""
+        coords = np.insert(self.coords, self.rings[1:], self.coords[self.rings[:-1]], axis=0)
+        return coords, self.rings + np.arange(len(self.rings))
 
     def to_parts(self) -> list[list[FloatArray]]:
         """The open rings (k, 2), grouped by part."""

@@ -104,11 +104,11 @@ def test_the_main_job(user: User, slide: Slide, tmp_path: Path) -> None:
     exported = {a.id: a for a in read_geojson(target).table.annotations()}
     assert set(exported) == set(document.ids())
     for one in document.annotations():
-        assert iou(exported[one.id].shape, one.shape) > 0.9999
+        assert iou(exported[one.id].shape, one.shape) > 0.9995  # the file has 0.01 px
 
     canvas.show_bounds(kept.shape.bounds.expanded(40))
     user.workspace.selection.set([kept.id])
-    user.move(*gland.centroid)
+    user.workspace.select_tool("move")
     user.rest()
     _outline_is_on_screen(user, exported[kept.id].shape)
 
@@ -178,7 +178,8 @@ def test_a_class_is_given_and_counted(user: User, slide: Slide) -> None:
     user.key(Qt.Key.Key_Return)
     assert user.workspace.document.counts()["Tumor"] == 1
     user.workspace.set_class("Stroma")
-    assert user.workspace.document.counts() == {"Stroma": 1}
+    counts = user.workspace.document.counts()
+    assert {name: count for name, count in counts.items() if count} == {"Stroma": 1}
     assert any("Stroma" in user.window.classes.view.item(k).text() for k in range(4))
     user.key(Qt.Key.Key_Delete)
     assert len(user.workspace.document) == 0
