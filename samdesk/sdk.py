@@ -103,14 +103,16 @@ def open_image(path: str | Path, display: Display | None = None, blocks: BlockCa
     """
     source = open_source(Path(path))
     try:
-        return Image(source, display or auto_display(source), blocks or BlockCache(BLOCK_CACHE_BYTES))
+        if blocks is None:
+            blocks = BlockCache(BLOCK_CACHE_BYTES)
+        return Image(source, display or auto_display(source), blocks)
     except BaseException:
         source.close()
         raise
 
 
 def pixel_text(image: Image, plane: Plane, x: float, y: float) -> str:
-    """The stored values of the pixel at (x, y), image pixels; empty when its block is not in memory."""
+    """The stored values of the pixel at (x, y), image pixels; empty outside the image."""
     source, level = image.source, image.source.levels[0]
     if not (0 <= x < source.width and 0 <= y < source.height):
         return ""
@@ -118,9 +120,7 @@ def pixel_text(image: Image, plane: Plane, x: float, y: float) -> str:
     channels = (0,) if source.kind == "rgb" else range(len(source.channels))
     values: list[float] = []
     for channel in channels:
-        block = image.blocks.peek(source, 0, column, row, plane, channel)
-        if block is None:
-            return ""
+        block = image.blocks.get_block(source, 0, column, row, plane, channel)
         values.extend(np.atleast_1d(block[int(y) % level.block_height, int(x) % level.block_width]))
     return "  ".join(f"{value:g}" for value in values)
 
@@ -159,6 +159,13 @@ def _chip_span(middle: float, length: int, downsample: float) -> tuple[float, in
     return float(min(max(nearest, 0.0), last)), CHIP
 
 
+def wider_chip(chip: Region, bounds: Bounds, size: tuple[int, int]) -> Region | None:
+    """A chip that sees twice as far around `bounds`; None when `chip` sees the whole image already."""
+    if chip.bounds.width >= size[0] and chip.bounds.height >= size[1]:
+        return None
+    return chip_at(bounds, 2 * chip.downsample, size)
+
+
 def chip_downsample(scale: float) -> float:
     """The downsample at which to segment what is seen at `scale` image px per screen px."""
     return 2.0 ** max(0, round(math.log2(max(scale, 1e-6))))
@@ -188,7 +195,7 @@ class Segmenter:
     ) -> None:
         self.name = engine.name
         self.title = engine.title
-        self.cache = cache or EmbeddingCache(EMBEDDING_CACHE_BYTES)
+        self.cache = EmbeddingCache(EMBEDDING_CACHE_BYTES) if cache is None else cache
         self._engine = None if isinstance(engine, EngineSpec) else engine
         self._options = dict(options or {})
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +22,8 @@ class FakeEngine:
     ----------
     encoded, predicted : int
         How often each method was called.
+    radius : float
+        Of the best disc, in pixels of the chip.
     """
 
     name = "fake"
@@ -27,6 +32,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.encoded = 0
         self.predicted = 0
+        self.radius = RADIUS
 
     def encode(self, chip: NDArray[np.uint8], task: Task) -> Embedding:
         task.check()
@@ -42,7 +48,7 @@ class FakeEngine:
         for score, factor in ((0.9, 1.0), (0.8, 0.5), (0.7, 2.0)):
             field = np.full((embedding.height, embedding.width), -np.inf)
             for point in prompts.points:
-                away = factor * RADIUS - np.hypot(xs - point.x, ys - point.y)
+                away = factor * self.radius - np.hypot(xs - point.x, ys - point.y)
                 field = np.maximum(field, away) if point.positive else np.minimum(field, -away)
             for box, _ in prompts.boxes:
                 x, y = box.center
@@ -50,3 +56,42 @@ class FakeEngine:
             if (field > 0).any():
                 answers.append(MaskLogits(np.maximum(field, -1e3).astype(np.float32), score))
         return answers
+
+
+class BrightEngine:
+    """Answers with everything that is brighter than middle gray, so that the picture is the truth."""
+
+    name = "bright"
+    title = "Fake (bright)"
+
+    def encode(self, chip: NDArray[np.uint8], task: Task) -> Embedding:
+        logits = chip.mean(axis=2, dtype=np.float32) - np.float32(127.5)
+        return Embedding(self.name, chip.shape[1], chip.shape[0], {"logits": logits}, logits.nbytes)
+
+    def predict(self, embedding: Embedding, prompts: Prompts, task: Task) -> list[MaskLogits]:
+        return [MaskLogits(embedding.data["logits"], 1.0)]
+
+
+class FakeAsk:
+    """Answers every question as told before.
+
+    Attributes
+    ----------
+    answer : int or None
+        For `choose`.
+    files : list of Path
+        For `open_files`; the first also for `save_file`.
+    """
+
+    def __init__(self) -> None:
+        self.answer: int | None = None
+        self.files: list[Path] = []
+
+    def open_files(self, title: str, filters: str) -> list[Path]:
+        return self.files
+
+    def save_file(self, title: str, name: str, filters: str) -> Path | None:
+        return self.files[0] if self.files else None
+
+    def choose(self, text: str, hint: str, options: Iterable[str]) -> int | None:
+        return self.answer

@@ -14,7 +14,7 @@ from psygnal import Signal
 
 from samdesk.domain.geometry import Bounds, Plane, Region
 from samdesk.domain.prompts import BoxPrompt, Candidate, PointPrompt, Prompts
-from samdesk.sdk import Image, Segmenter, chip_downsample
+from samdesk.sdk import Image, Segmenter, chip_downsample, wider_chip
 
 from .jobs import Job, Jobs
 
@@ -22,6 +22,9 @@ State = Literal["none", "cold", "encoding", "busy", "ready"]
 
 AHEAD_CHIPS = 4
 """Chips encoded around the middle of a resting view."""
+
+WIDEN_MOST = 3
+"""How often the downsample is doubled for an object that reaches beyond the chip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class PromptSession:
         self._candidates: tuple[Candidate, ...] = ()
         self._hovered: tuple[Candidate, ...] = ()
         self._index = 0
+        self._widened = 0
         self._box: Bounds | None = None
         self._chip: Region | None = None
         self._hover_at: PointPrompt | None = None
@@ -310,7 +314,7 @@ class PromptSession:
         self._generation += 1
         self._prompts = Prompts()
         self._candidates = self._hovered = ()
-        self._index = 0
+        self._index = self._widened = 0
         self._box = self._chip = self._hover_at = None
         self._hovering = self._waiting = self._accept_on_answer = False
         self._state = "none" if self._image is None else "ready"
@@ -319,12 +323,13 @@ class PromptSession:
     def _preview(self) -> bool:
         return not self._prompts
 
-    def _ask(self, prompts: Prompts) -> None:
+    def _ask(self, prompts: Prompts, chip: Region | None = None) -> None:
         assert self._image is not None
         self._generation += 1
         generation, image, plane = self._generation, self._image, self._plane
         segmenter = self._segmenter
-        chip = segmenter.chip(image, prompts, chip_downsample(self._scale), self._chip)
+        if chip is None:
+            chip = segmenter.chip(image, prompts, chip_downsample(self._scale), self._chip)
         self._stop_ahead()
         self._prompts, self._chip, self._hovered = prompts, chip, ()
         self._waiting = True
@@ -343,16 +348,29 @@ class PromptSession:
         if generation != self._generation:
             self.counts.dropped += 1
             return
-        self._waiting = False
-        self._state = "ready"
         self._candidates = tuple(job.result or ())
         self._index = 0
+        wider = self._wider()
+        if wider is not None:
+            self._widened += 1
+            self._ask(self._prompts, wider)
+            return
+        self._waiting = False
+        self._state = "ready"
         self.counts.answered += 1
         if self._accept_on_answer:
             self._accept_on_answer = False
             self.accept()
         self.changed.emit()
         self.answered.emit()
+
+    def _wider(self) -> Region | None:
+        """A chip to ask again on, when the best candidate was cut by the border of this one."""
+        assert self._image is not None
+        assert self._chip is not None
+        if self._widened == WIDEN_MOST or not self._candidates or not self._candidates[0].at_edge:
+            return None
+        return wider_chip(self._chip, self._candidates[0].shape.bounds, self._image.size)
 
     def _preview_next(self) -> None:
         """One preview in flight; when it lands, the newest pointer position is asked next."""

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from samdesk.domain.geometry import Bounds
 from samdesk.domain.prompts import BoxPrompt, PointPrompt
 
-if TYPE_CHECKING:
-    from .workspace import Workspace
+from .session import PromptSession
 
 Cursor = Literal["cross", "hand", "arrow"]
 
@@ -50,6 +49,14 @@ class Pointer:
     clicks: int = 1
 
 
+class Host(Protocol):
+    """What tools act on; the workspace is one."""
+
+    session: PromptSession
+
+    def select_at(self, x: float, y: float, tolerance: float, add: bool = False) -> None: ...
+
+
 class Tool(Protocol):
     """A handler of pointer events; `pans` lets a left drag move the view."""
 
@@ -72,8 +79,8 @@ class MoveTool:
     cursor: Cursor = "hand"
     pans = True
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self._start: Pointer | None = None
 
     def press(self, pointer: Pointer) -> None:
@@ -87,7 +94,7 @@ class MoveTool:
         start, self._start = self._start, None
         if start is None or _dragged(start, pointer):
             return
-        self._workspace.select_at(
+        self._host.select_at(
             pointer.x, pointer.y, tolerance=HIT_PX * pointer.scale, add=pointer.ctrl or pointer.alt
         )
 
@@ -104,8 +111,8 @@ class SegmentTool:
     cursor: Cursor = "cross"
     pans = False
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._session = workspace.session
+    def __init__(self, host: Host) -> None:
+        self._session = host.session
         self._start: Pointer | None = None
 
     def press(self, pointer: Pointer) -> None:
@@ -155,7 +162,7 @@ class ToolSpec:
     key: str
     icon: str
     tip: str
-    make: Callable[[Workspace], Tool]
+    make: Callable[[Host], Tool]
 
 
 TOOLS = {

@@ -53,6 +53,10 @@ log = logging.getLogger(__name__)
 REST_MS = 300
 """After this long without moving, the view rests and chips are encoded ahead."""
 
+VALUES_UP_TO = 4.0
+"""Pixel values are shown up to this many image pixels per screen pixel: beyond it the pixel under
+the cursor is not the one that is seen."""
+
 TOOLBAR = ("tool.move", "tool.segment", "", "edit.undo", "edit.redo", "", "view.fit", "view.full",
            "view.contrast", "view.annotations", "", "file.export")  # fmt: skip
 
@@ -322,8 +326,18 @@ class MainWindow(QMainWindow):
         size = image.pixel_size
         if size is not None:
             text += f"   {x * size.x:,.1f}, {y * size.y:,.1f} {size.unit}"
-        value = pixel_text(image, self.workspace.plane, x, y)
-        self.status.place.setText(f"{text}   {value}" if value else text)
+        self.status.place.setText(text)
+        if self.canvas.view.scale <= VALUES_UP_TO:
+            plane = self.workspace.plane
+            self.jobs.lane("tiles").submit(
+                lambda task: pixel_text(image, plane, x, y),
+                key="pixel values",
+                done=lambda job: self._show_values(text, job.result),
+            )
+
+    def _show_values(self, place: str, values: str | None) -> None:
+        if values and self.status.place.text() == place:
+            self.status.place.setText(f"{place}   {values}")
 
     def _rested(self) -> None:
         if self.workspace.image is not None and self.workspace.tool_name == "segment":

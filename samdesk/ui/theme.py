@@ -10,7 +10,7 @@ from functools import cache
 from PySide6.QtCore import QByteArray, QRectF, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtSvg import QSvgRenderer
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QDialog, QDialogButtonBox
 
 from samdesk.paths import resource
 
@@ -50,6 +50,7 @@ QDockWidget::title {{ padding: 8px 10px 4px 10px; text-align: left; }}
 QListView, QTreeView {{ border: 0; background: {base}; outline: 0; }}
 QListView::item, QTreeView::item {{ padding: 4px 6px; }}
 QToolTip {{ background: {base}; color: {text}; border: 1px solid {line}; padding: 4px 6px; }}
+QDialog > QLineEdit {{ border: 1px solid {line}; border-radius: 5px; padding: 5px; background: {base}; }}
 QLabel[role="muted"] {{ color: {muted}; }}
 QLabel[role="title"] {{ font-size: 20pt; font-weight: 600; }}
 """
@@ -117,6 +118,14 @@ def _palette(chosen: dict[str, str]) -> QPalette:
     for target in (role.WindowText, role.Text, role.ButtonText):
         palette.setColor(group.Disabled, target, faded)
     return palette
+
+
+def close_button(dialog: QDialog) -> QDialogButtonBox:
+    """A plain Close button for the foot of a dialog."""
+    box = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+    box.button(QDialogButtonBox.StandardButton.Close).setIcon(QIcon())
+    box.rejected.connect(dialog.reject)
+    return box
 
 
 @cache

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QDialog, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QDialog,
+    QHeaderView,
+    QLineEdit,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 
 def matches(query: str, title: str) -> bool:
@@ -32,7 +40,14 @@ class Palette(QDialog):
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(self._filter)
         self.search.installEventFilter(self)
-        self.view = QListWidget()
+        self.view = QTreeWidget()
+        self.view.setColumnCount(2)
+        self.view.setHeaderHidden(True)
+        self.view.setRootIsDecorated(False)
+        self.view.setUniformRowHeights(True)
+        self.view.header().setStretchLastSection(False)
+        self.view.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.view.header().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         self.view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.view.itemActivated.connect(self._run)
         self.view.itemClicked.connect(self._run)
@@ -48,31 +63,34 @@ class Palette(QDialog):
             if not matches(query, title):
                 continue
             keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-            item = QListWidgetItem(f"{title}\t{keys}" if keys else title)
-            item.setData(Qt.ItemDataRole.UserRole, action)
+            item = QTreeWidgetItem([title, keys])
+            item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            item.setData(0, Qt.ItemDataRole.UserRole, action)
             if not action.isEnabled():
                 item.setFlags(Qt.ItemFlag.NoItemFlags)
-            self.view.addItem(item)
-        self._select_enabled(range(self.view.count()))
+            self.view.addTopLevelItem(item)
+        self._select_enabled(range(self.view.topLevelItemCount()))
 
     def _select_enabled(self, rows: Sequence[int]) -> None:
         for row in rows:
-            if self.view.item(row).flags() & Qt.ItemFlag.ItemIsEnabled:
-                self.view.setCurrentRow(row)
+            item = self.view.topLevelItem(row)
+            if item is not None and item.flags() & Qt.ItemFlag.ItemIsEnabled:
+                self.view.setCurrentItem(item)
                 return
 
-    def _run(self, item: QListWidgetItem | None) -> None:
+    def _run(self, item: QTreeWidgetItem | None, _column: int = 0) -> None:
         if item is None or not item.flags() & Qt.ItemFlag.ItemIsEnabled:
             return
-        action: QAction = item.data(Qt.ItemDataRole.UserRole)
+        action: QAction = item.data(0, Qt.ItemDataRole.UserRole)
         self.accept()
         action.trigger()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is self.search and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
-            row = self.view.currentRow()
+            current = self.view.currentItem()
+            row = -1 if current is None else self.view.indexOfTopLevelItem(current)
             if event.key() == Qt.Key.Key_Down:
-                self._select_enabled(range(row + 1, self.view.count()))
+                self._select_enabled(range(row + 1, self.view.topLevelItemCount()))
                 return True
             if event.key() == Qt.Key.Key_Up:
                 self._select_enabled(range(row - 1, -1, -1))

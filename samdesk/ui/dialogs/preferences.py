@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from samdesk.app.settings import SETTINGS, Setting, Settings
+from samdesk.ui import theme
 
 
 class Preferences(QDialog):
@@ -39,11 +40,11 @@ class Preferences(QDialog):
                 if row.page == page:
                     self._add(form, row)
             layout.addWidget(group)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons = theme.close_button(self)
         reset = QPushButton("Restore Defaults")
+        reset.setAutoDefault(False)
         reset.clicked.connect(self._reset)
         buttons.addButton(reset, QDialogButtonBox.ButtonRole.ResetRole)
-        buttons.rejected.connect(self.reject)
         layout.addWidget(buttons)
 
     def _add(self, form: QFormLayout, row: Setting) -> None:

@@ -9,7 +9,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import (
     QDialog,
-    QDialogButtonBox,
     QHeaderView,
     QLabel,
     QLineEdit,
@@ -21,6 +20,7 @@ from PySide6.QtWidgets import (
 
 import samdesk
 from samdesk.app.commands import COMMANDS, POINTER_HELP
+from samdesk.ui import theme
 
 from .palette import matches
 
@@ -50,8 +50,7 @@ class Shortcuts(QDialog):
                 native = QKeySequence.SequenceFormat.NativeText
                 keys = ", ".join(QKeySequence(key).toString(native) for key in command.keys)
                 self.view.addTopLevelItem(QTreeWidgetItem([command.title.rstrip("…"), keys]))
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(self.reject)
+        buttons = theme.close_button(self)
         layout = QVBoxLayout(self)
         for one in (search, self.view, buttons):
             layout.addWidget(one)
@@ -76,8 +75,7 @@ class About(QDialog):
         )
         text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         text.setContentsMargins(12, 4, 60, 4)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(self.reject)
+        buttons = theme.close_button(self)
         layout = QVBoxLayout(self)
         layout.addWidget(text)
         layout.addWidget(buttons)

@@ -55,14 +55,14 @@ def _text(proposal: Proposal) -> str:
         return f"{engine}&nbsp;&nbsp;{'Preparing' if proposal.state == 'encoding' else 'Searching'}…"
     candidate = proposal.current
     if candidate is None:
-        keys = _keys(("Backspace", "back"), ("Esc", "drop"))
-        return f"{engine}&nbsp;&nbsp;Nothing found here&nbsp;&nbsp;{keys}"
+        hints = _keys(("Backspace", "back"), ("Esc", "drop"))
+        return f"{engine}&nbsp;&nbsp;Nothing found here&nbsp;&nbsp;{hints}"
     count = len(proposal.candidates)
     which = f"{proposal.index + 1} of {count}, " if count > 1 else ""
     cut = "&nbsp;&nbsp;<b>cut at the edge: zoom out and try again</b>" if candidate.at_edge else ""
-    keys = [("Enter", "keep"), ("X", "next"), ("Esc", "drop")]
-    shown = keys if count > 1 else [keys[0], keys[2]]
-    return f"{engine}&nbsp;&nbsp;{which}score {candidate.score:.2f}{cut}&nbsp;&nbsp;&nbsp;{_keys(*shown)}"
+    keep, following, drop = ("Enter", "keep"), ("X", "next"), ("Esc", "drop")
+    hints = _keys(keep, following, drop) if count > 1 else _keys(keep, drop)
+    return f"{engine}&nbsp;&nbsp;{which}score {candidate.score:.2f}{cut}&nbsp;&nbsp;&nbsp;{hints}"
 
 
 def _keys(*pairs: tuple[str, str]) -> str:

@@ -8,13 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.fakes import FakeEngine
 
 from samdesk.app.jobs import Jobs, MainQueue
 from samdesk.app.session import PromptSession
 from samdesk.domain.geometry import Bounds
 from samdesk.domain.prompts import BoxPrompt, Candidate, PointPrompt, Prompts
 from samdesk.sdk import Image, Segmenter, open_image
+from tests.fakes import FakeEngine
 
 
 class Rig:
@@ -209,3 +209,24 @@ def test_cycling_goes_round(rig: Rig) -> None:
         rig.session.cycle()
     assert seen == list(range(count))
     assert rig.session.proposal.index == 0
+
+
+def test_an_object_that_reaches_beyond_the_chip_is_looked_at_from_further_away(rig: Rig) -> None:
+    rig.engine.radius = 600.0
+    rig.session.add_point(PointPrompt(1500, 450), 1.0)
+    rig.settle()
+    candidate = rig.session.proposal.current
+    assert candidate.region.downsample > 1
+    assert not candidate.at_edge
+    assert candidate.shape.bounds.width > 1024
+    assert rig.session.counts.answered == 1
+
+
+def test_looking_further_ends_at_the_whole_image(rig: Rig) -> None:
+    rig.engine.radius = 5000.0
+    rig.session.add_point(PointPrompt(1500, 450), 1.0)
+    rig.settle()
+    candidate = rig.session.proposal.current
+    assert candidate.region.bounds.width >= 3000
+    assert not candidate.at_edge
+    assert rig.session.can_accept

@@ -1,0 +1,285 @@
+"""The workspace over real files: open, keep, save elsewhere, read-only, import, close."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from samdesk import paths
+from samdesk.app.jobs import Jobs, MainQueue
+from samdesk.app.settings import Settings
+from samdesk.app.workspace import Notice, Workspace
+from samdesk.domain.columns import Annotation
+from samdesk.domain.geometry import Shape
+from samdesk.formats.geojson import read_geojson
+from samdesk.formats.project import ProjectStore
+from samdesk.sdk import Segmenter
+from tests.fakes import FakeAsk, FakeEngine
+
+
+class Rig:
+    """A workspace without a window."""
+
+    def __init__(self, home: Path) -> None:
+        self.main = MainQueue()
+        self.jobs = Jobs(self.main)
+        self.ask = FakeAsk()
+        self.settings = Settings(home / "settings.json")
+        self.workspace = Workspace(self.jobs, self.settings, Segmenter(FakeEngine()), self.ask)
+        self.notices: list[Notice] = []
+        self.workspace.notice.connect(self.notices.append)
+
+    def settle(self) -> None:
+        for _ in range(3):
+            self.main.run_until(lambda: self.jobs.idle, 20)
+            self.main.drain()
+
+    def open(self, path: Path) -> None:
+        self.workspace.open(path)
+        self.settle()
+
+    def add(self, *shapes: Shape) -> None:
+        document = self.workspace.document
+        assert self.workspace.do(document.adding([Annotation(shape) for shape in shapes]))
+        self.settle()
+
+    def close(self) -> None:
+        self.workspace.close()
+        self.main.drain()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SAMDESK_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+@pytest.fixture
+def picture(home: Path) -> Path:
+    path = home / "picture.png"
+    cv2.imwrite(str(path), np.full((300, 400, 3), 90, np.uint8))
+    return path
+
+
+@pytest.fixture
+def rig(home: Path) -> Iterator[Rig]:
+    made = Rig(home)
+    yield made
+    made.close()
+
+
+BOX = Shape.box(10, 10, 30, 40)
+
+
+def test_an_accepted_edit_is_on_disk_and_comes_back(rig: Rig, picture: Path, home: Path) -> None:
+    rig.open(picture)
+    rig.add(BOX)
+    assert rig.workspace.unsaved == 0
+    kept = list(rig.workspace.document.annotations())
+    rig.close()
+    again = Rig(home)
+    again.open(picture)
+    assert list(again.workspace.document.annotations()) == kept
+    assert [n for n in again.notices if n.level != "info"] == []
+    again.close()
+
+
+def test_a_new_document_has_the_default_classes(rig: Rig, picture: Path) -> None:
+    rig.open(picture)
+    assert "Tumor" in [one.name for one in rig.workspace.document.classes]
+
+
+def test_a_second_window_reads_only_and_says_so(rig: Rig, picture: Path, home: Path) -> None:
+    rig.open(picture)
+    rig.add(BOX)
+    second = Rig(home)
+    second.open(picture)
+    assert len(second.workspace.document) == 1
+    assert not second.workspace.editable
+    assert any("reading only" in n.text for n in second.notices)
+    assert not second.workspace.do(second.workspace.document.removing(second.workspace.document.ids()))
+    assert len(second.workspace.document) == 1
+    second.close()
+
+
+def test_save_as_moves_the_document_and_later_edits_follow(rig: Rig, picture: Path, home: Path) -> None:
+    rig.open(picture)
+    rig.add(BOX)
+    before = rig.workspace.journal.path
+    target = home / "study" / "mine"
+    target.parent.mkdir()
+    rig.workspace.save_as(target)
+    rig.workspace.do(rig.workspace.document.adding([Annotation(Shape.box(1, 1, 5, 5))]))
+    rig.settle()
+    assert rig.workspace.journal.path.name == "mine.gpkg"
+    assert not before.exists()
+    rig.workspace.close_image()
+    rig.settle()
+    assert sorted(p.name for p in target.parent.iterdir()) == ["mine.gpkg"]
+    rig.open(picture)
+    assert rig.workspace.journal.path.name == "mine.gpkg"
+    assert len(rig.workspace.document) == 2
+
+
+def test_a_project_finds_its_image_beside_it(rig: Rig, picture: Path, home: Path) -> None:
+    rig.open(picture)
+    rig.add(BOX)
+    rig.workspace.save_as(home / "p.gpkg")
+    rig.settle()
+    rig.workspace.close_image()
+    rig.settle()
+    moved = home / "elsewhere"
+    moved.mkdir()
+    for name in ("p.gpkg", "picture.png"):
+        shutil.move(home / name, moved / name)
+    rig.open(moved / "p.gpkg")
+    assert rig.workspace.image.source.path == moved / "picture.png"
+    assert len(rig.workspace.document) == 1
+
+
+def test_a_project_without_its_image_says_which(rig: Rig, picture: Path, home: Path) -> None:
+    rig.open(picture)
+    rig.workspace.save_as(home / "p.gpkg")
+    rig.settle()
+    rig.workspace.close_image()
+    rig.settle()
+    picture.unlink()
+    rig.open(home / "p.gpkg")
+    assert rig.notices[-1].level == "error"
+    assert "picture.png" in rig.notices[-1].text
+
+
+def test_a_bad_image_leaves_the_open_one_alone(rig: Rig, picture: Path, home: Path) -> None:
+    rig.open(picture)
+    rig.add(BOX)
+    bad = home / "bad.tif"
+    bad.write_bytes(b"II*\0garbage")
+    rig.open(bad)
+    assert rig.notices[-1].level == "error"
+    assert "bad.tif" in rig.notices[-1].text
+    assert rig.workspace.image.source.path == picture
+    assert len(rig.workspace.document) == 1
+
+
+def test_a_crash_is_told_and_nothing_accepted_is_lost(rig: Rig, picture: Path, home: Path) -> None:
+    rig.open(picture)
+    rig.add(BOX)
+    store = rig.workspace.journal.path
+    copies = home / "crashed"
+    copies.mkdir()
+    for suffix in ("", "-wal"):
+        part = store.with_name(store.name + suffix)
+        if part.exists():
+            shutil.copy(part, copies / part.name)
+    rig.workspace.close_image()
+    rig.settle()
+    for part in copies.iterdir():
+        shutil.copy(part, store.parent / part.name)
+    rig.open(picture)
+    assert len(rig.workspace.document) == 1
+    assert any("did not close properly" in n.text for n in rig.notices)
+
+
+def test_a_changed_image_is_told(rig: Rig, picture: Path) -> None:
+    rig.open(picture)
+    rig.workspace.close_image()
+    rig.settle()
+    cv2.imwrite(str(picture), np.full((320, 400, 3), 70, np.uint8))
+    rig.open(picture)
+    assert any("has changed" in n.text for n in rig.notices)
+
+
+def test_export_and_import_again(rig: Rig, picture: Path, home: Path) -> None:
+    rig.open(picture)
+    rig.add(BOX, Shape.box(50, 50, 60, 70))
+    target = home / "out.geojson"
+    rig.workspace.export_geojson(target)
+    rig.settle()
+    assert len(read_geojson(target).table) == 2
+    rig.ask.answer = 0
+    rig.workspace.import_geojson(target)
+    rig.settle()
+    assert len(rig.workspace.document) == 2
+    rig.ask.answer = 1
+    rig.workspace.import_geojson(target)
+    rig.settle()
+    assert len(rig.workspace.document) == 4
+    rig.ask.answer = None
+    rig.workspace.import_geojson(target)
+    rig.settle()
+    assert len(rig.workspace.document) == 4
+    rig.workspace.history.undo()
+    assert len(rig.workspace.document) == 2
+
+
+def test_a_failed_import_changes_nothing(rig: Rig, picture: Path, home: Path) -> None:
+    rig.open(picture)
+    rig.add(BOX)
+    bad = home / "bad.geojson"
+    bad.write_text('{"type": "FeatureCollection", "features": [{"type": "Fea')
+    rig.workspace.import_geojson(bad)
+    rig.settle()
+    assert rig.notices[-1].level == "error"
+    assert "bad.geojson" in rig.notices[-1].text
+    assert len(rig.workspace.document) == 1
+
+
+def test_an_edit_that_cannot_be_written_is_kept_and_written_later(
+    rig: Rig, picture: Path, home: Path
+) -> None:
+    rig.open(picture)
+    other = sqlite3.connect(rig.workspace.journal.path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    rig.workspace.do(rig.workspace.document.adding([Annotation(BOX)]))
+    rig.settle()
+    assert rig.workspace.unsaved == 1
+    assert rig.notices[-1].level == "error"
+    assert rig.notices[-1].command == "save.retry"
+    other.execute("ROLLBACK")
+    other.close()
+    rig.workspace.retry_saving()
+    rig.settle()
+    assert rig.workspace.unsaved == 0
+    path = rig.workspace.journal.path
+    rig.workspace.close_image()
+    rig.settle()
+    store = ProjectStore.open(path)
+    assert len(store.load().table) == 1
+    store.close()
+
+
+def test_clicks_select_what_is_on_top_and_then_below(rig: Rig, picture: Path) -> None:
+    rig.open(picture)
+    rig.add(Shape.box(0, 0, 100, 100), Shape.box(20, 20, 40, 40))
+    large, small = rig.workspace.document.ids()
+    rig.workspace.select_at(30, 30, 1)
+    assert rig.workspace.selection.ids == (small,)
+    rig.workspace.select_at(30, 30, 1)
+    assert rig.workspace.selection.ids == (large,)
+    rig.workspace.select_at(30, 30, 1, add=True)
+    assert set(rig.workspace.selection.ids) == {small, large}
+    rig.workspace.select_at(200, 200, 1)
+    assert rig.workspace.selection.ids == ()
+
+
+def test_locked_annotations_are_not_deleted(rig: Rig, picture: Path) -> None:
+    rig.open(picture)
+    document = rig.workspace.document
+    rig.workspace.do(document.adding([Annotation(BOX, locked=True), Annotation(Shape.box(50, 50, 60, 60))]))
+    rig.workspace.select_all()
+    rig.workspace.delete_selected()
+    assert [one.locked for one in document.annotations()] == [True]
+
+
+def test_closing_leaves_one_file_and_no_mark(rig: Rig, picture: Path) -> None:
+    rig.open(picture)
+    rig.add(BOX)
+    rig.close()
+    assert len(list((paths.data_dir() / "autosave").iterdir())) == 1
+    assert list((paths.state_dir() / "windows").iterdir()) == []
