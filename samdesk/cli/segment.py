@@ -71,13 +71,14 @@ def prompts_of(points: list[str], boxes: list[str], each: bool) -> list[Prompts]
 
 
 def _point(text: str) -> PointPrompt:
-    values = text.split(",")
-    positive = not (len(values) == 3 and values.pop().strip() == "-")
+    place, mark, sign = text.rpartition(",-")
+    if mark and not sign.strip():
+        text = place
     try:
-        x, y = (float(value) for value in values)
+        x, y = (float(value) for value in text.split(","))
     except ValueError:
         raise SamdeskError(f"--point {text} is not a point.", "Write X,Y or X,Y,- in pixels.") from None
-    return PointPrompt(x, y, positive)
+    return PointPrompt(x, y, positive=text is not place)
 
 
 def _box(text: str) -> BoxPrompt:
