@@ -224,7 +224,7 @@ def _install(checkout: Checkout, extras: Collection[str], reporter: Reporter, fr
             _make_venv(checkout, reporter, lock)
     remove_unfinished(checkout.packages)
     write_stamp(checkout.stamp, unfinished)
-    target = f"{checkout.root}[{','.join(sorted(wanted))}]"
+    target = f"{checkout.root}[{','.join(sorted(wanted))}]" if wanted else str(checkout.root)
     named = ", ".join(sorted(wanted))
     title = f"Installing the libraries (with {named})" if named else "Installing the libraries"
     with reporter.stage(title) as stage:
