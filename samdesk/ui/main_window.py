@@ -123,10 +123,28 @@ class MainWindow(QMainWindow):
         self.status = StatusBar(self.jobs)
         self.setStatusBar(self.status)
         self.actions_.fill(self.menuBar())
+        self._build_recent_menu()
         self._build_toolbar()
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
+
+    def _build_recent_menu(self) -> None:
+        file_menu = self.menuBar().findChild(QMenu, "menu.File")
+        assert file_menu is not None
+        self._recent = QMenu("Open Recent", self)
+        after = file_menu.actions()[1]
+        file_menu.insertMenu(after, self._recent)
+        file_menu.aboutToShow.connect(self._fill_recent)
+
+    def _fill_recent(self) -> None:
+        self._recent.clear()
+        for name in self.settings["recent"]:
+            path = Path(name)
+            action = self._recent.addAction(path.name)
+            action.setToolTip(name)
+            action.triggered.connect(self.bridge.guarded(lambda _=False, p=path: self.workspace.open(p)))
+        self._recent.setEnabled(not self._recent.isEmpty())
 
     def _build_toolbar(self) -> None:
         bar = QToolBar("Tools")
@@ -200,6 +218,7 @@ class MainWindow(QMainWindow):
         self.annotations.reload()
         self.classes.reload()
         self._tool_changed()
+        self._show_plane()
         self._show_saved()
         self._session_changed()
         self._rest.start()
@@ -225,7 +244,18 @@ class MainWindow(QMainWindow):
 
     def _plane_changed(self) -> None:
         self.canvas.set_plane(self.workspace.plane)
+        self._show_plane()
         self._rest.start()
+
+    def _show_plane(self) -> None:
+        image = self.workspace.image
+        sizes = (image.source.size_z, image.source.size_t) if image else (1, 1)
+        shown = [
+            f"{axis} {position + 1}/{size}"
+            for axis, position, size in zip("zt", self.workspace.plane, sizes, strict=True)
+            if size > 1
+        ]
+        self.status.plane.setText("  ".join(shown))
 
     def _tool_changed(self) -> None:
         tool = self.workspace.tool

@@ -47,7 +47,10 @@ class StatusBar(QStatusBar):
         self.saved.setContentsMargins(12, 0, 8, 0)
         self.addWidget(self.engine)
         self.addWidget(self.jobs, 1)
-        for one in (self.place, self.zoom, self.saved):
+        self.plane = QLabel()
+        self.plane.setContentsMargins(12, 0, 0, 0)
+        self.plane.setToolTip("Page Up and Page Down change z, with Ctrl they change t")
+        for one in (self.place, self.plane, self.zoom, self.saved):
             self.addPermanentWidget(one)
 
     def show_engine(self, proposal: Proposal) -> None:
