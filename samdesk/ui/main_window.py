@@ -488,6 +488,8 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         self._save_layout()
         self._rest.stop()
+        self.canvas.set_document(None)
+        self.canvas.set_image(None)
         self.workspace.close()
         event.accept()
 
