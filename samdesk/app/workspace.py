@@ -211,9 +211,9 @@ class Workspace:
         self.document.replace_all(opened.table, opened.classes or None)
         self.document.changed.connect(self._edited)
         self.session.set_image(self.image, self.plane)
-        self._remember()
         self.image_changed.emit()
-        self._tell_about_store(opened)
+        self._tell_about_store(opened)  # before the store is told about this image
+        self._remember()
         self._build_levels()
 
     def _remember(self) -> None:
