@@ -235,13 +235,15 @@ def test_an_edit_that_cannot_be_written_is_kept_and_written_later(
 ) -> None:
     rig.open(picture)
     other = sqlite3.connect(rig.workspace.journal.path, isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
+    other.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON annotation BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    )
     rig.workspace.do(rig.workspace.document.adding([Annotation(BOX)]))
     rig.settle()
     assert rig.workspace.unsaved == 1
     assert rig.notices[-1].level == "error"
     assert rig.notices[-1].command == "save.retry"
-    other.execute("ROLLBACK")
+    other.execute("DROP TRIGGER full")
     other.close()
     rig.workspace.retry_saving()
     rig.settle()
