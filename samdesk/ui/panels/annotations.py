@@ -8,6 +8,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import (
     QAbstractListModel,
     QItemSelection,
@@ -35,8 +37,8 @@ from samdesk.domain.columns import Annotation
 from samdesk.ui import theme
 
 AREA_ROLE = Qt.ItemDataRole.UserRole + 1
-SELECTED_SHOWN = 2000
-"""With more selected than this the list does not mark each row: Qt needs seconds for it."""
+SELECTED_SHOWN = 200
+"""With more selected than this the list does not mark each row: finding them would take too long."""
 
 
 class AnnotationModel(QAbstractListModel):
@@ -45,30 +47,28 @@ class AnnotationModel(QAbstractListModel):
     def __init__(self, workspace: Workspace, parent: QWidget) -> None:
         super().__init__(parent)
         self._workspace = workspace
-        self._ids: list[uuid.UUID] = []
-        self._rows: dict[uuid.UUID, int] = {}
+        self._ids: NDArray[np.uint8] = np.empty((0, 16), np.uint8)
 
     def reload(self) -> None:
         """Follow the document."""
         self.beginResetModel()
-        self._ids = list(self._workspace.document.ids())
-        self._rows = {}
+        self._ids = self._workspace.document.table().ids
         self.endResetModel()
 
     def id_at(self, row: int) -> uuid.UUID:
-        return self._ids[row]
+        return uuid.UUID(bytes=self._ids[row].tobytes())
 
     def row_of(self, identity: uuid.UUID) -> int | None:
-        if not self._rows:
-            self._rows = {one: row for row, one in enumerate(self._ids)}
-        return self._rows.get(identity)
+        sought = np.frombuffer(identity.bytes, np.uint8)
+        found = np.flatnonzero((self._ids == sought).all(axis=1))
+        return int(found[0]) if len(found) else None
 
     def rowCount(self, parent: QModelIndex | QPersistentModelIndex = QModelIndex()) -> int:
         return 0 if parent.isValid() else len(self._ids)
 
     def data(self, index: Any, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         document = self._workspace.document
-        identity = self._ids[index.row()]
+        identity = self.id_at(index.row())
         if identity not in document:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
