@@ -450,7 +450,8 @@ class Workspace:
 
         def exported(job: Job[int]) -> None:
             if job.state == "done":
-                self.notice.emit(Notice("info", f"{job.result} annotations exported to {path.name}."))
+                what = "1 annotation" if job.result == 1 else f"{job.result:,} annotations"
+                self.notice.emit(Notice("info", f"{what} exported to {path.name}."))
 
         self.jobs.lane("io").submit(
             lambda task: write_geojson(path, table, task), title=f"Exporting {path.name}", done=exported

@@ -95,7 +95,6 @@ class MainWindow(QMainWindow):
         self.canvas = Canvas(self.jobs, cache=self.workspace.blocks)
         self.pill = CandidatePill(self.canvas)
         self.empty = EmptyState()
-        self.notices = NoticeBar()
         self.stack = QStackedWidget()
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self.canvas)
@@ -103,9 +102,9 @@ class MainWindow(QMainWindow):
         layout = QVBoxLayout(center)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(self.notices)
         layout.addWidget(self.stack, 1)
         self.setCentralWidget(center)
+        self.notices = NoticeBar(center)
         self.annotations = AnnotationPanel(self.workspace)
         self.classes = ClassPanel(self.workspace)
         panels = QSplitter(Qt.Orientation.Vertical)
@@ -479,6 +478,7 @@ class MainWindow(QMainWindow):
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
         self.pill.place()
+        self.notices.place()
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

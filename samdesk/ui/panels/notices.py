@@ -1,4 +1,4 @@
-"""The one place for messages: a bar above the picture, newest message first.
+"""The one place for messages: a bar over the top of the picture, newest message first.
 
 Must not know what failed.
 """
@@ -29,8 +29,9 @@ class NoticeBar(QFrame):
 
     command = QtSignal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
+        self._over = parent
         self.setObjectName("notice")
         self._notice: Notice | None = None
         self._icon = QLabel()
@@ -74,10 +75,16 @@ class NoticeBar(QFrame):
         if notice.command:
             self._button.setText(COMMANDS[notice.command].title)
         self.restyle()
+        self.place()
         self.show()
+        self.raise_()
         self._timer.stop()
         if notice.level == "info":
             self._timer.start(INFO_MS)
+
+    def place(self) -> None:
+        """Lie over the top of the picture, which therefore does not move."""
+        self.resize(self._over.width(), self.heightForWidth(self._over.width()))
 
     def dismiss(self) -> None:
         self._notice = None
