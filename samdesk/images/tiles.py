@@ -2,55 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Hashable
-
 from samdesk.domain.geometry import Plane
+from samdesk.domain.memory import BytesCache
 from samdesk.images.source import ImageSource, Pixels
-
-
-class ArrayCache:
-    """Arrays by key, the least recently used dropped first. Thread-safe.
-
-    Parameters
-    ----------
-    limit_bytes : int
-        The newest array is kept even when it alone is larger.
-    """
-
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        self._arrays: OrderedDict[Hashable, Pixels] = OrderedDict()
-        self._nbytes = 0
-        self._lock = threading.Lock()
-
-    @property
-    def nbytes(self) -> int:
-        return self._nbytes
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    def get(self, key: Hashable) -> Pixels | None:
-        with self._lock:
-            array = self._arrays.get(key)
-            if array is not None:
-                self._arrays.move_to_end(key)
-            return array
-
-    def put(self, key: Hashable, array: Pixels) -> None:
-        with self._lock:
-            old = self._arrays.pop(key, None)
-            self._nbytes += array.nbytes - (0 if old is None else old.nbytes)
-            self._arrays[key] = array
-            while self._nbytes > self.limit_bytes and len(self._arrays) > 1:
-                self._nbytes -= self._arrays.popitem(last=False)[1].nbytes
-
-    def clear(self) -> None:
-        with self._lock:
-            self._arrays.clear()
-            self._nbytes = 0
 
 
 class BlockCache:
@@ -63,7 +17,7 @@ class BlockCache:
     """
 
     def __init__(self, limit_bytes: int = 512 << 20) -> None:
-        self._blocks = ArrayCache(limit_bytes)
+        self._blocks = BytesCache[Pixels](limit_bytes)
 
     @property
     def limit_bytes(self) -> int:

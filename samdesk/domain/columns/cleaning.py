@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import GRID, Shape, ShapeKind
+from samdesk.domain.outline import snap
 
 from .ragged import Geometry, Mask, Rows, ends_of, inverse
 
@@ -178,10 +179,7 @@ def _rebuilt(geometry: Geometry, invalid: Rows) -> Geometry:
 
 
 def _repaired(polygon: Any) -> Shape:
-    # "structure" keeps what overlapping parts cover; the default would cut their overlap out
-    valid = shapely.make_valid(polygon, method="structure", keep_collapsed=False)
-    snapped = Shape.from_shapely(shapely.set_precision(valid, 1 / GRID))
-    return snapped if snapped.kind is ShapeKind.AREA else Shape.empty()
+    return snap(Shape.from_shapely(polygon))
 
 
 def _of_shape(shape: Shape) -> Geometry:

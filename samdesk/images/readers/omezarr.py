@@ -16,6 +16,7 @@ import numpy as np
 
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Plane
+from samdesk.domain.memory import BytesCache
 from samdesk.images.readers.base import (
     RGB,
     BlockSource,
@@ -35,7 +36,6 @@ from samdesk.images.readers.base import (
 )
 from samdesk.images.readers.segments import read_window
 from samdesk.images.source import Kind, Level, Pixels, PixelSize
-from samdesk.images.tiles import ArrayCache
 
 CHUNK_CACHE = 256 << 20
 """Bytes of decoded large chunks that a source keeps, because several blocks need each."""
@@ -48,7 +48,7 @@ class ZarrSource(BlockSource):
     """An OME-Zarr image; each of `parts` is a zarr array. `axes` are its dimensions, as in "tczyx"."""
 
     axes: str
-    cache: ArrayCache
+    cache: BytesCache[Pixels]
 
     def _read(self, part: Any, level: Level, window: Window, plane: Plane, channel: int) -> Pixels:
         if self.kind == "rgb":
@@ -208,7 +208,7 @@ def _source(folder: Path, image: Path, attributes: Mapping[str, Any]) -> ZarrSou
         size_t=size.get("t", 1),
         pixel_size=_pixel_size(scales, axes),
         axes=axes,
-        cache=ArrayCache(CHUNK_CACHE),
+        cache=BytesCache[Pixels](CHUNK_CACHE),
     )
 
 

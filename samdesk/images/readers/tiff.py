@@ -21,6 +21,7 @@ import numpy as np
 
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Plane
+from samdesk.domain.memory import BytesCache
 from samdesk.images.readers.base import (
     BLOCK,
     RGB,
@@ -44,7 +45,6 @@ from samdesk.images.readers.base import (
 from samdesk.images.readers.ome import read_ome
 from samdesk.images.readers.segments import SharedFile, read_rows, read_window
 from samdesk.images.source import Kind, Level, Pixels, PixelSize
-from samdesk.images.tiles import ArrayCache
 
 SEGMENT_CACHE = 256 << 20
 """Bytes of decoded strips and large tiles that a source keeps, because several blocks need each."""
@@ -187,7 +187,7 @@ class _PageStack:
     raw: np.dtype[Any] | None
     shared: bool
     fill: float
-    cache: ArrayCache
+    cache: BytesCache[Pixels]
 
     @property
     def width(self) -> int:
@@ -257,7 +257,7 @@ def _source(path: Path, tif: Any) -> TiffSource:
     _check_supported(path, page)
     kind = _kind(page, order)
     files = _Files()
-    cache = ArrayCache(SEGMENT_CACHE)
+    cache = BytesCache[Pixels](SEGMENT_CACHE)
     levels = [_stack(series, kind, files, cache) for series in _pyramid(tif)]
     missing = [_missing_bytes(level) for level in levels]
     if missing[0]:
@@ -327,7 +327,7 @@ class _Files:
         return self._by_path[path]
 
 
-def _stack(series: Any, kind: Kind, files: _Files, cache: ArrayCache) -> _PageStack:
+def _stack(series: Any, kind: Kind, files: _Files, cache: BytesCache[Pixels]) -> _PageStack:
     page = series.keyframe
     samples = int(page.samplesperpixel)
     planar = samples > 1 and page.planarconfig == 2

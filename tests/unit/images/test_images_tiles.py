@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samdesk.domain.geometry import Plane
+from samdesk.domain.memory import BytesCache
 from samdesk.images.readers import open_source
-from samdesk.images.tiles import ArrayCache, BlockCache
+from samdesk.images.tiles import BlockCache
 from tests.images_samples import noise, smooth_rgb, write_pyramid
 
 
 @settings(deadline=None, max_examples=60)
 @given(steps=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 400)), max_size=60))
 def test_the_newest_arrays_stay_within_the_limit(steps: list[tuple[int, int]]) -> None:
-    cache = ArrayCache(1000)
+    cache = BytesCache(1000)
     order: list[int] = []
     sizes: dict[int, int] = {}
     for key, size in steps:
@@ -35,7 +36,7 @@ def test_the_newest_arrays_stay_within_the_limit(steps: list[tuple[int, int]]) -
 
 
 def test_what_was_used_last_stays() -> None:
-    cache = ArrayCache(2)
+    cache = BytesCache(2)
     one = np.zeros(1, np.uint8)
     cache.put("a", one)
     cache.put("b", one)
