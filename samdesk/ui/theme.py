@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from PySide6.QtCore import QByteArray, QRectF, Qt
-from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
+from PySide6.QtCore import QByteArray, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPalette, QPen, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication, QDialog, QDialogButtonBox
 
@@ -154,19 +154,25 @@ def pixmap(name: str, side: int, color: str) -> QPixmap:
     return picture
 
 
+SWATCH = QSize(12, 12)
+"""The size of a class color in lists."""
+
+
 @cache
-def swatch(color: tuple[int, int, int], side: int = 12) -> QIcon:
+def swatch(color: tuple[int, int, int]) -> QIcon:
     """A small rounded square of a class color, the same whether its row is selected or not."""
-    ratio = QGuiApplication.primaryScreen().devicePixelRatio() if QGuiApplication.primaryScreen() else 1.0
-    picture = QPixmap(round(side * ratio), round(side * ratio))
-    picture.setDevicePixelRatio(ratio)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(QColor(0, 0, 0, 60))
-    painter.setBrush(QColor(*color))
-    painter.drawRoundedRect(QRectF(0.5, 0.5, side - 1, side - 1), 3, 3)
-    painter.end()
-    made = QIcon(picture)
-    made.addPixmap(picture, QIcon.Mode.Selected)
+    made = QIcon()
+    for times in (1.0, 1.5, 2.0, 3.0):
+        side = round(SWATCH.width() * times)
+        picture = QPixmap(side, side)
+        picture.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(picture)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(QColor(0, 0, 0, 60), times))
+        painter.setBrush(QColor(*color))
+        edge = times / 2
+        painter.drawRoundedRect(QRectF(edge, edge, side - times, side - times), 3 * times, 3 * times)
+        painter.end()
+        for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+            made.addPixmap(picture, mode)
     return made

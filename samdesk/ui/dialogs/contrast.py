@@ -126,6 +126,7 @@ class ContrastDialog(QDialog):
         self._workspace = workspace
         self._channel = 0
         self.channels = QListWidget()
+        self.channels.setIconSize(theme.SWATCH)
         self.channels.setAccessibleName("Channels")
         self.channels.setMaximumHeight(130)
         self.channels.currentRowChanged.connect(self._chosen)

@@ -126,6 +126,7 @@ class AnnotationPanel(QWidget):
         self.heading = QLabel()
         self.heading.setContentsMargins(10, 8, 10, 4)
         self.view = QListView()
+        self.view.setIconSize(theme.SWATCH)
         self.view.setAccessibleName("Annotations")
         self.view.setUniformItemSizes(True)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)

@@ -36,6 +36,7 @@ class ClassPanel(QWidget):
         self.give.setToolTip("Give this class to the selected annotations (double click does the same)")
         self.give.clicked.connect(self._give)
         self.view = QListWidget()
+        self.view.setIconSize(theme.SWATCH)
         self.view.setAccessibleName("Classes")
         self.view.setUniformItemSizes(True)
         self.view.currentItemChanged.connect(self._chosen)
