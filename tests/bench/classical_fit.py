@@ -38,15 +38,15 @@ class Click:
     features : ndarray, (k, f)
     overlap : ndarray, (k,)
         With the truth; 0 when there is none.
-    weight : float
     clear : ndarray, (k,)
         See `rank.clearness`.
+    weight : float
     """
 
     features: Floats
     overlap: Floats
-    weight: float
     clear: Floats
+    weight: float
 
 
 def clicks_of(picture: Scene, seed: int) -> list[Click]:

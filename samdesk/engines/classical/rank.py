@@ -20,7 +20,7 @@ OFF_CENTER, OFF_COLOR = -8.62, -0.44
 """Weights of the click's distance from the centroid and from the mean color."""
 SMALL = 150.0
 """Area in px below which a region is less likely to be meant."""
-OFFSET, SLOPE, CLARITY = -5.41, 0.33, 0.84
+OFFSET, SLOPE, CLARITY = -5.656, 0.349, 0.797
 """The logistic function from a value and `clearness` to the overlap (IoU) to expect."""
 
 _LOG_LEVELS = np.log(np.concatenate(([0.25], LEVELS, [18.0])))
