@@ -18,7 +18,6 @@ IMAGE_FILTER = (
     "Images (*.tif *.tiff *.btf *.svs *.ndpi *.mrxs *.scn *.bif *.vms *.vmu *.svslide *.dcm "
     "*.png *.jpg *.jpeg *.bmp *.webp);;samdesk projects (*.gpkg);;All files (*)"
 )
-PAN_STEP = 80.0
 
 
 class View(Protocol):
@@ -28,7 +27,6 @@ class View(Protocol):
     def zoom_to(self, scale: float) -> None: ...
     def zoom_by(self, factor: float) -> None: ...
     def show_bounds(self, bounds: Bounds) -> None: ...
-    def toggle_annotations(self) -> None: ...
     def show_palette(self) -> None: ...
     def show_preferences(self) -> None: ...
     def show_contrast(self) -> None: ...
@@ -82,7 +80,7 @@ WHEN: dict[str, Callable[[Workspace], bool]] = {
     "selection": lambda w: bool(w.selection.ids) and not w.session.has_prompts,
     "editable selection": lambda w: bool(w.selection.ids) and w.editable and not w.session.has_prompts,
     "candidate": lambda w: w.session.can_accept and w.editable,
-    "prompts": lambda w: w.session.has_prompts,
+    "prompts": lambda w: w.session.has_prompts or w.session.proposal.box is not None,
     "several candidates": lambda w: len(w.session.proposal.candidates) > 1 and w.session.has_prompts,
     "undo": lambda w: w.history.can_undo and w.editable,
     "redo": lambda w: w.history.can_redo and w.editable,
@@ -119,6 +117,11 @@ def _export(c: Context) -> None:
     path = c.ask.save_file("Export annotations", f"{image.source.path.stem}.geojson", GEOJSON_FILTER)
     if path is not None:
         c.workspace.export_geojson(path)
+
+
+def _drop(c: Context) -> None:
+    c.workspace.tool.leave()
+    c.workspace.session.drop()
 
 
 def _lock(c: Context) -> None:
@@ -179,8 +182,7 @@ COMMANDS = {
                 lambda c: c.workspace.select_tool("segment")),
         Command("segment.accept", "Keep the Candidate", ("Return", "Enter"), "Segment/2", "candidate",
                 lambda c: c.workspace.session.accept()),
-        Command("segment.drop", "Drop the Candidate", ("Esc",), "Segment/2", "prompts",
-                lambda c: c.workspace.session.drop()),
+        Command("segment.drop", "Drop the Candidate", ("Esc",), "Segment/2", "prompts", _drop),
         Command("segment.take_back", "Take Back the Last Point", ("Backspace",), "Segment/2", "prompts",
                 lambda c: c.workspace.session.take_back()),
         Command("segment.next", "Next Candidate", ("X",), "Segment/2", "several candidates",
@@ -194,8 +196,7 @@ COMMANDS = {
         Command("view.center", "Go to Selection", ("Ctrl+Return",), "View", "selection", _center),
         Command("view.contrast", "Brightness and Contrast…", ("Shift+C",), "View/2", "image",
                 lambda c: c.view.show_contrast()),
-        Command("view.annotations", "Show Annotations", ("A",), "View/2", "image",
-                lambda c: c.view.toggle_annotations()),
+        Command("view.annotations", "Show Annotations", ("A",), "View/2", "image", _toggle("annotations")),
         Command("view.fill", "Fill Annotations", ("Shift+F",), "View/2", "image", _toggle("fill")),
         Command("view.scale_bar", "Scale Bar", (), "View/2", "image", _toggle("scale_bar")),
         Command("view.overview", "Overview", (), "View/2", "image", _toggle("overview")),

@@ -173,6 +173,11 @@ class Lane:
         self.jobs._announce(job)
         return job
 
+    def forget(self, job: Job[Any]) -> None:
+        """Let go of an ended job, and so of its result."""
+        for key in [key for key, kept in self._keyed.items() if kept is job]:
+            self._keyed.pop(key, None)
+
     @property
     def idle(self) -> bool:
         with self._wake:
@@ -226,9 +231,10 @@ class Lane:
                     self._wake.notify_all()
 
 
-LANES = {"model": 1, "io": 1, "journal": 1, "tiles": 2}
-"""Lane names and their number of threads. The journal has a lane of its own so that no
-import or pyramid can stand between an accepted edit and the disk."""
+LANES = {"model": 1, "io": 1, "levels": 1, "journal": 1, "tiles": 2}
+"""Lane names and their number of threads. The journal has a lane of its own so that no import
+can stand between an accepted edit and the disk, and zoom levels have one so that nothing waits
+for them."""
 
 
 class Jobs:
@@ -303,18 +309,21 @@ class Jobs:
                 return False
             job.state = state
             self._running.discard(job)
+            job._lane.forget(job)
             if job in self._visible:
                 self._visible.remove(job)
         self.dispatch(lambda: self._tell(job))
         return True
 
     def _tell(self, job: Job[Any]) -> None:
-        if job._done is not None:
-            job._done(job)
-        if job.state == "failed":
-            self.failed.emit(job)
-        if job.title:
-            self.changed.emit(job)
+        try:
+            if job._done is not None:
+                job._done(job)
+        finally:
+            if job.state == "failed":
+                self.failed.emit(job)
+            if job.title:
+                self.changed.emit(job)
 
 
 class MainQueue:

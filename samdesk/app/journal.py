@@ -71,10 +71,13 @@ class Journal:
         if not self.read_only:
             self._lane.submit(lambda task: self._store.set_meta("image", reference))
 
-    def move(self, path: Path, title: str) -> Job[Path]:
-        """Go on in a file of another name; one that was never named goes away. Returns at once."""
+    def move(self, path: Path) -> None:
+        """Go on in a file of another name; one that was never named goes away. Returns at once.
 
-        def move(task: Task) -> Path:
+        Has no title, so that nobody can cancel it half way.
+        """
+
+        def move(task: Task) -> None:
             self._flush(task)
             old = self._store
             old.save_copy(path)
@@ -87,9 +90,14 @@ class Journal:
             old.close()
             if old.path.parent == autosave_dir():
                 old.path.unlink(missing_ok=True)
-            return path
 
-        return self._lane.submit(move, title=title, done=self._told)
+        self._lane.submit(move, done=self._told)
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all is written; False when something could not be. Blocks for `timeout` s at most."""
+        if self._pending:
+            self.retry()
+        return self._lane.flush(timeout) and not self._pending
 
     def close(self) -> None:
         """Write what is pending and close the file, when all that was asked before is done."""

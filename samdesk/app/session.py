@@ -103,6 +103,7 @@ class PromptSession:
         self._image: Image | None = None
         self._plane = Plane()
         self._ahead: list[Job[Any]] = []
+        self._asking: list[Job[Any]] = []
         self._scale = 1.0
         self._generation = 0
         self.hover_enabled = True
@@ -132,6 +133,9 @@ class PromptSession:
 
     def set_image(self, image: Image | None, plane: Plane = Plane()) -> None:
         """Look at another picture (or the same one displayed differently); drops the prompts."""
+        for job in (*self._ahead, *self._asking):
+            job.cancel()
+        self._ahead, self._asking = [], []
         self._image, self._plane = image, plane
         self.drop()
 
@@ -179,6 +183,9 @@ class PromptSession:
 
     def leave(self) -> None:
         self._hover_at = None
+        if self._box is not None:
+            self._box = None
+            self.changed.emit()
         self._set_hovered(())
 
     def drag(self, box: Bounds) -> None:
@@ -337,12 +344,14 @@ class PromptSession:
         self.counts.warm += warm
         self._state = "busy" if warm else "encoding"
         self.changed.emit()
-        self._lane.submit(
-            lambda task: segmenter.segment(image, prompts, plane=plane, chip=chip, task=task),
-            key="prompt",
-            done=lambda job: self._arrived(job, generation),
-            priority=-1,
-        )
+        self._asking = [
+            self._lane.submit(
+                lambda task: segmenter.segment(image, prompts, plane=plane, chip=chip, task=task),
+                key="prompt",
+                done=lambda job: self._arrived(job, generation),
+                priority=-1,
+            )
+        ]
 
     def _arrived(self, job: Job[list[Candidate]], generation: int) -> None:
         if generation != self._generation:
@@ -383,11 +392,13 @@ class PromptSession:
             self._set_hovered((), "encoding" if self._ahead else "cold")
             return
         self._hovering = True
-        self._lane.submit(
-            lambda task: segmenter.segment(image, prompts, plane=plane, chip=chip, task=task),
-            key="hover",
-            done=lambda job: self._previewed(job, generation, point),
-        )
+        self._asking = [
+            self._lane.submit(
+                lambda task: segmenter.segment(image, prompts, plane=plane, chip=chip, task=task),
+                key="hover",
+                done=lambda job: self._previewed(job, generation, point),
+            )
+        ]
 
     def _previewed(self, job: Job[list[Candidate]], generation: int, point: PointPrompt) -> None:
         if generation != self._generation or self._prompts:

@@ -10,10 +10,12 @@ import json
 import logging
 import os
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
 from psygnal import Signal
 
 from samdesk.domain.errors import SamdeskError
@@ -71,6 +73,7 @@ SETTINGS = {
         ),
         Setting("scale_bar", "View", "Scale bar", "switch", True, "Show a scale bar in the picture"),
         Setting("overview", "View", "Overview", "switch", True, "Show where the view is on the whole image"),
+        Setting("annotations", "View", "Show annotations", "switch", True, "Paint the annotations"),
         Setting("fill", "View", "Fill annotations", "switch", False, "Paint annotations filled"),
         Setting(
             "opacity",
@@ -161,9 +164,7 @@ class Settings:
             raise SamdeskError(f"“{value}” is not a value for “{setting.title}”.", setting.tip)
         if self[name] == value:
             return
-        self._values[name] = value
-        self._save()
-        self.changed.emit(name)
+        self._change(name, lambda _: value)
 
     def _load(self) -> dict[str, Any]:
         try:
@@ -178,6 +179,23 @@ class Settings:
             return {}
         return {k: v for k, v in read.items() if k not in SETTINGS or SETTINGS[k].accepts(v)}
 
+    def _change(self, name: str, change: Callable[[Any], Any]) -> None:
+        # another window may have written since: only this one setting is ours
+        with self._lock():
+            self._values = {**self._values, **self._load()}
+            self._values[name] = change(self[name])
+            self._save()
+        self.changed.emit(name)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        try:
+            with FileLock(self._path.with_suffix(".lock"), timeout=2):
+                yield
+        except (OSError, Timeout) as error:
+            log.info("settings not locked: %s", error)
+            yield
+
     def _save(self) -> None:
         try:
             handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".settings-")
@@ -190,4 +208,8 @@ class Settings:
     def remember_file(self, path: Path) -> None:
         """Put a file on top of the recent ones."""
         text = str(path)
-        self["recent"] = [text, *(p for p in self["recent"] if p != text)][:12]
+        self._change("recent", lambda known: [text, *(p for p in known if p != text)][:12])
+
+    def remember_project(self, image: Path, project: Path) -> None:
+        """Note where the annotations of an image are from now on."""
+        self._change("projects", lambda known: {**known, str(image): str(project)})

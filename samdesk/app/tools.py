@@ -141,6 +141,7 @@ class SegmentTool:
         self._start = None
 
     def leave(self) -> None:
+        self._start = None
         self._session.leave()
 
     def _box(self, pointer: Pointer) -> Bounds:

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 from psygnal import Signal
 
 from samdesk import paths
-from samdesk.domain.columns import Annotation, AnnotationClass, Table
+from samdesk.domain.columns import LOCKED, Annotation, AnnotationClass, Table
 from samdesk.domain.document import Document, Selection
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Bounds, Plane
@@ -40,6 +40,9 @@ from .settings import Settings
 from .tools import TOOLS, Tool
 
 GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
+
+FLUSH_S = 5.0
+"""How long closing waits for edits that are being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,9 @@ class Workspace:
         self.plane = Plane()
         self.journal: Journal | None = None
         self.active_class: str | None = None
+        self._opening: Path | None = None
+        self._import_later: list[Path] = []
+        self._levels: Job[ImageSource] | None = None
         self._new_document()
         self.session = PromptSession(jobs, segmenter, self._keep)
         self.session.hover_enabled = settings["hover"]
@@ -130,14 +136,29 @@ class Workspace:
     def open(self, path: Path) -> None:
         """Open an image, a project or a GeoJSON file, by its name. Returns at once."""
         path = path.expanduser().absolute()
+        if path == self._opening:
+            return
         if path.name.lower().endswith(GEOJSON_SUFFIXES) and path.is_file():
-            self.import_geojson(path)
+            if self._opening is not None:
+                self._import_later.append(path)
+            else:
+                self.import_geojson(path)
         elif path.suffix.lower() == PROJECT_SUFFIX:
             self._open_project(path)
         elif self.image is not None and self.image.source.path == path:
             self.notice.emit(Notice("info", f"{path.name} is already open."))
         else:
             self._open_image(path, self.store_path(path))
+
+    def open_all(self, files: Iterable[Path]) -> None:
+        """Open the first image, and import the GeoJSON files into it."""
+        given = sorted(files, key=lambda path: path.name.lower().endswith(GEOJSON_SUFFIXES))
+        images = [path for path in given if not path.name.lower().endswith(GEOJSON_SUFFIXES)]
+        for path in (*images[:1], *given[len(images) :]):
+            self.open(path)
+        if len(images) > 1:
+            left = ", ".join(path.name for path in images[1:4])
+            self.notice.emit(Notice("info", f"A window shows one image: {left} was not opened."))
 
     def store_path(self, image: Path) -> Path:
         """Where the annotations of this image are kept: as the user saved them, else in the data folder."""
@@ -168,9 +189,13 @@ class Workspace:
     def _open_image(self, path: Path, store: Path) -> None:
         blocks = self.blocks
 
+        self._opening = path
+
         def opened(job: Job[Image]) -> None:
             if job.state == "done" and job.result is not None:
                 self._open_store(job.result, store)
+            else:
+                self._end_opening(path)
 
         self.jobs.lane("io").submit(
             lambda task: open_image(path, blocks=blocks),
@@ -183,19 +208,28 @@ class Workspace:
     def _open_store(self, image: Image, path: Path) -> None:
         # on the journal's lane, so that it comes after the closing of a store that was in use
         def load(task: Task) -> _Opened:
+            store = None
             try:
                 store = ProjectStore.open(path, create=True)
+                loaded = store.load(task)
             except BaseException:
                 image.close()
+                if store is not None:
+                    store.close()
                 raise
-            loaded = store.load()
             return _Opened(image, store, loaded.table, loaded.classes)
+
+        def loaded(job: Job[_Opened]) -> None:
+            self._end_opening(image.source.path)
+            if job.state == "cancelled":
+                image.close()
+            self._opened(job)
 
         self.jobs.lane("journal").submit(
             load,
             title=f"Reading annotations of {image.source.name}",
             key="load",
-            done=self._opened,
+            done=loaded,
             discard=_Opened.close,
         )
 
@@ -203,6 +237,9 @@ class Workspace:
         if job.state != "done" or job.result is None:
             return
         opened = job.result
+        if not self.may_close():
+            opened.close()
+            return
         self._close_image()
         self.image, self.plane = opened.image, Plane()
         self.journal = Journal(self.jobs, opened.store)
@@ -215,6 +252,13 @@ class Workspace:
         self._tell_about_store(opened)  # before the store is told about this image
         self._remember()
         self._build_levels()
+        later, self._import_later = self._import_later, []
+        for path in later:
+            self.import_geojson(path)
+
+    def _end_opening(self, path: Path) -> None:
+        if self._opening == path:
+            self._opening = None
 
     def _remember(self) -> None:
         assert self.image is not None
@@ -268,11 +312,12 @@ class Workspace:
                 self.session.set_levels(self.image)
                 self.levels_changed.emit()
 
-        self.jobs.lane("io").submit(
+        self._levels = self.jobs.lane("levels").submit(
             lambda task: build_pyramid(source, paths.cache_dir() / "pyramids", task),
             title=f"Preparing zoom levels of {source.name}",
             key="levels",
             done=built,
+            discard=_close_source,
         )
 
     def _new_document(self) -> None:
@@ -282,6 +327,9 @@ class Workspace:
 
     def _close_image(self) -> None:
         self.session.set_image(None)
+        if self._levels is not None:
+            self._levels.cancel()
+            self._levels = None
         image, journal = self.image, self.journal
         self.image = self.journal = None
         if journal is not None:
@@ -292,10 +340,30 @@ class Workspace:
 
     def close_image(self) -> None:
         """Close the image; its annotations are in their file already."""
+        if not self.may_close():
+            return
         self._close_image()
         self._new_document()
         self.mark.set(None)
         self.image_changed.emit()
+
+    def may_close(self) -> bool:
+        """Whether nothing would be lost by closing the image; asks when edits cannot be saved."""
+        journal = self.journal
+        while journal is not None and not journal.flush(FLUSH_S):
+            if self.ask is None:
+                return False
+            what = "1 change" if journal.unsaved == 1 else f"{journal.unsaved:,} changes"
+            answer = self.ask.choose(
+                f"{what} could not be saved in {journal.path.name}.",
+                "Make room on the disk and try again, or export the annotations first.",
+                ("Try Again", "Close Without Saving"),
+            )
+            if answer is None:
+                return False
+            if answer == 1:
+                return True
+        return True
 
     def close(self) -> None:
         """End of the window: everything accepted is on disk when this returns."""
@@ -353,10 +421,11 @@ class Workspace:
         self.selection.set([hits[below]])
 
     def delete_selected(self) -> None:
-        unlocked = [i for i in self.selection.ids if not self.document.get(i).locked]
-        if len(unlocked) < len(self.selection.ids):
+        chosen = self.document.table(self.selection.ids)
+        unlocked = chosen.ids[(chosen.flags & LOCKED) == 0]
+        if len(unlocked) < len(chosen):
             self.notice.emit(Notice("info", "Locked annotations were not deleted.", "Unlock them first."))
-        if unlocked:
+        if len(unlocked):
             what = "annotation" if len(unlocked) == 1 else f"{len(unlocked)} annotations"
             self.do(self.document.removing(unlocked, f"Delete {what}"))
 
@@ -430,17 +499,24 @@ class Workspace:
             return
         if path.suffix.lower() != PROJECT_SUFFIX:
             path = path.with_name(path.name + PROJECT_SUFFIX)
+            if path.exists():
+                self.notice.emit(
+                    Notice(
+                        "warning", f"{path.name} exists already.", "Choose it by its full name to replace it."
+                    )
+                )
+                return
         if path == journal.path:
             return
 
         def saved() -> None:
             if journal.path == path and self.settings["projects"].get(str(image.source.path)) != str(path):
-                self.settings["projects"] = {**self.settings["projects"], str(image.source.path): str(path)}
+                self.settings.remember_project(image.source.path, path)
                 text = f"Saved as {path.name}; further changes are written there at once."
                 self.notice.emit(Notice("info", text))
 
         journal.changed.connect(saved)
-        journal.move(path, f"Saving {path.name}")
+        journal.move(path)
 
     # Interchange
 
@@ -511,11 +587,11 @@ class Workspace:
 
     def annotations_bounds(self, ids: Iterable[uuid.UUID]) -> Bounds | None:
         """The box around these annotations."""
-        total: Bounds | None = None
-        for one in ids:
-            box = self.document.get(one).shape.bounds
-            total = box if total is None else total.union(box)
-        return total
+        return self.document.table(list(ids)).bounding_box()
+
+
+def _close_source(source: ImageSource) -> None:
+    source.close()
 
 
 def _image_of(store: ProjectStore) -> Path:

@@ -83,7 +83,6 @@ class MainWindow(QMainWindow):
         self.workspace = Workspace(self.jobs, settings, segmenter, self.ask)
         self.actions_ = Actions(Context(self.workspace, self, self.ask), self, self.bridge)
         self._dialogs: dict[str, QDialog] = {}
-        self._annotations_shown = True
         self._build()
         self._connect()
         self._restore_layout()
@@ -197,7 +196,7 @@ class MainWindow(QMainWindow):
     def _image_changed(self) -> None:
         w = self.workspace
         image = w.image
-        for dialog in self._dialogs.values():
+        for dialog in list(self._dialogs.values()):
             dialog.close()
         if image is None:
             self.canvas.set_image(None, None)
@@ -293,6 +292,7 @@ class MainWindow(QMainWindow):
     def _apply_view_settings(self) -> None:
         self.canvas.show_scale_bar = self.settings["scale_bar"]
         self.canvas.show_overview = self.settings["overview"]
+        self.canvas.set_annotations_visible(self.settings["annotations"])
         self.canvas.set_style(Style(fill=self.settings["fill"]))
         self.canvas.set_overlay_opacity(self.settings["opacity"] / 100)
 
@@ -387,10 +387,6 @@ class MainWindow(QMainWindow):
     def show_bounds(self, bounds: Bounds) -> None:
         self.canvas.show_bounds(bounds)
 
-    def toggle_annotations(self) -> None:
-        self._annotations_shown = not self._annotations_shown
-        self.canvas.set_annotations_visible(self._annotations_shown)
-
     def show_palette(self) -> None:
         from .dialogs.palette import Palette
 
@@ -430,9 +426,13 @@ class MainWindow(QMainWindow):
         if name in self._dialogs:
             self._dialogs[name].close()
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.destroyed.connect(lambda: self._dialogs.pop(name, None))
         self._dialogs[name] = dialog
+        dialog.destroyed.connect(lambda: self._forget(name, dialog))
         dialog.show()
+
+    def _forget(self, name: str, dialog: QDialog) -> None:
+        if self._dialogs.get(name) is dialog:
+            del self._dialogs[name]
 
     # Files
 
@@ -470,15 +470,9 @@ class MainWindow(QMainWindow):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        for url in event.mimeData().urls():
-            if url.isLocalFile():
-                self.bridge.guarded(self.workspace.open)(Path(url.toLocalFile()))
+        files = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        self.bridge.guarded(self.workspace.open_all)(files)
         event.acceptProposedAction()
-
-    def resizeEvent(self, event: Any) -> None:
-        super().resizeEvent(event)
-        self.pill.place()
-        self.notices.place()
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -486,7 +480,11 @@ class MainWindow(QMainWindow):
             self.restyle()
 
     def closeEvent(self, event: QCloseEvent) -> None:
+        if not self.workspace.may_close():
+            event.ignore()
+            return
         self._save_layout()
+        self.hide()
         self._rest.stop()
         self.canvas.set_document(None)
         self.canvas.set_image(None)

@@ -61,8 +61,7 @@ def open_window(files: Sequence[Path] = (), engine: str = "classical") -> MainWi
     window = MainWindow(settings, load_segmenter(engine))
     window.show()
     window.tell_crashed(window.workspace.mark.take_crashed())
-    for path in files:
-        window.workspace.open(Path(path))
+    window.workspace.open_all([Path(path) for path in files])
     # the engine's libraries load behind the window, before the first click needs them
     segmenter = window.workspace.session.segmenter
     window.jobs.lane("model").submit(lambda task: segmenter.engine)

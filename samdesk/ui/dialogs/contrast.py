@@ -24,10 +24,12 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from shiboken6 import isValid
 
 from samdesk.app.jobs import Job
 from samdesk.app.workspace import Workspace
 from samdesk.images.contrast import ChannelDisplay, Display, auto_display, histogram
+from samdesk.images.source import ImageSource
 from samdesk.ui import theme
 
 GRAB_PX = 8.0
@@ -116,6 +118,12 @@ class Histogram(QWidget):
         return QPolygonF([QPointF(0, self.height()), *points, QPointF(self.width(), self.height())])
 
 
+def float_range(workspace: Workspace) -> float:
+    """The widest display range of the image."""
+    channels = workspace.image.display.channels if workspace.image else ()
+    return max((one.high - one.low for one in channels), default=255.0)
+
+
 class ContrastDialog(QDialog):
     """Stays open beside the picture and follows it."""
 
@@ -136,10 +144,11 @@ class ContrastDialog(QDialog):
         self.low, self.high = QDoubleSpinBox(), QDoubleSpinBox()
         for box, name in ((self.low, "Low"), (self.high, "High")):
             box.setRange(-1e12, 1e12)
-            box.setDecimals(2)
+            box.setDecimals(2 if float_range(workspace) > 10 else 6)
             box.setKeyboardTracking(False)
             box.setAccessibleName(name)
-            box.valueChanged.connect(lambda _: self._moved(self.low.value(), self.high.value()))
+        self.low.valueChanged.connect(lambda low: self._moved(low, self._shown().high))
+        self.high.valueChanged.connect(lambda high: self._moved(self._shown().low, high))
         auto = QPushButton("Auto")
         auto.setToolTip("Choose the ranges from the pixels (0.1 % saturated)")
         auto.clicked.connect(self._auto)
@@ -182,12 +191,22 @@ class ContrastDialog(QDialog):
         channel, plane = self._channel, self._workspace.plane
 
         def counted(job: Job[tuple[NDArray[Any], NDArray[Any]]]) -> None:
-            if job.state == "done" and job.result is not None and channel == self._channel:
+            if job.result is not None and self._follows(image.source) and channel == self._channel:
                 self.histogram.set_counts(*job.result)
 
         self._workspace.jobs.lane("io").submit(
             lambda task: histogram(image.source, channel, plane), key="histogram", done=counted
         )
+
+    def _shown(self) -> ChannelDisplay:
+        image = self._workspace.image
+        assert image is not None
+        return image.display.channels[self._channel]
+
+    def _follows(self, source: ImageSource) -> bool:
+        """Whether a result about this image may still be shown here."""
+        image = self._workspace.image
+        return isValid(self) and image is not None and image.source is source
 
     def _show_range(self, shown: ChannelDisplay) -> None:
         self.histogram.set_range(shown.low, shown.high)
@@ -195,6 +214,9 @@ class ContrastDialog(QDialog):
             box.blockSignals(True)
             box.setValue(value)
             box.blockSignals(False)
+
+    def _workspace_channels(self) -> tuple[ChannelDisplay, ...]:
+        return self._workspace.image.display.channels if self._workspace.image else ()
 
     def _chosen(self, row: int) -> None:
         if row >= 0:
@@ -222,8 +244,10 @@ class ContrastDialog(QDialog):
         assert image is not None
 
         def chosen(job: Job[Display]) -> None:
-            if job.result is not None and self._workspace.image is not None:
-                self._workspace.set_display(job.result)
+            if job.result is not None and self._follows(image.source):
+                kept = zip(job.result.channels, self._workspace_channels(), strict=True)
+                channels = tuple(replace(new, visible=old.visible) for new, old in kept)
+                self._workspace.set_display(replace(job.result, channels=channels))
                 self.reload()
 
         self._workspace.jobs.lane("io").submit(

@@ -49,7 +49,6 @@ class Palette(QDialog):
         self.view.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.view.header().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         self.view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.view.itemActivated.connect(self._run)
         self.view.itemClicked.connect(self._run)
         layout = QVBoxLayout(self)
         layout.addWidget(self.search)

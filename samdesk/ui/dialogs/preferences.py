@@ -72,6 +72,7 @@ class Preferences(QDialog):
     def _number(self, row: Setting) -> QWidget:
         box = QDoubleSpinBox()
         whole = isinstance(row.default, int)
+        box.setKeyboardTracking(False)
         box.setDecimals(0 if whole else 2)
         box.setSingleStep(1 if whole else 0.25)
         box.setRange(row.low, row.high)

@@ -5,7 +5,7 @@ Must not know the canvas.
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QLabel, QWidget
 
 from samdesk.app.session import Proposal
@@ -18,6 +18,7 @@ class CandidatePill(QLabel):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._over = parent
+        parent.installEventFilter(self)
         self.setObjectName("pill")
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -46,6 +47,11 @@ class CandidatePill(QLabel):
             f"#pill {{ background: {chosen['base']}; color: {chosen['text']};"
             f" border: 1px solid {chosen['line']}; border-radius: 8px; padding: 7px 14px; }}"
         )
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() is QEvent.Type.Resize:
+            self.place()
+        return super().eventFilter(watched, event)
 
 
 def _text(proposal: Proposal) -> str:

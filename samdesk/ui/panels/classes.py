@@ -40,7 +40,7 @@ class ClassPanel(QWidget):
         self.view.setAccessibleName("Classes")
         self.view.setUniformItemSizes(True)
         self.view.currentItemChanged.connect(self._chosen)
-        self.view.itemActivated.connect(self._give)
+        self.view.itemDoubleClicked.connect(self._give)
         top = QHBoxLayout()
         top.setContentsMargins(10, 8, 10, 4)
         top.addWidget(heading)

@@ -52,3 +52,13 @@ def test_recent_files_are_newest_first_without_doubles(tmp_path: Path) -> None:
         settings.remember_file(Path(name))
     assert settings["recent"][:2] == ["19", "18"]
     assert len(settings["recent"]) == len(set(settings["recent"])) == 12
+
+
+def test_two_windows_do_not_undo_each_others_changes(tmp_path: Path) -> None:
+    one, two = Settings(tmp_path / "s.json"), Settings(tmp_path / "s.json")
+    one.remember_project(Path("a.tif"), Path("a.gpkg"))
+    two["appearance"] = "dark"
+    two.remember_project(Path("b.tif"), Path("b.gpkg"))
+    after = Settings(tmp_path / "s.json")
+    assert after["appearance"] == "dark"
+    assert after["projects"] == {"a.tif": "a.gpkg", "b.tif": "b.gpkg"}

@@ -16,7 +16,7 @@ from samdesk.app.jobs import Jobs, MainQueue
 from samdesk.app.settings import Settings
 from samdesk.app.workspace import Notice, Workspace
 from samdesk.domain.columns import Annotation
-from samdesk.domain.geometry import Shape
+from samdesk.domain.geometry import Bounds, Shape
 from samdesk.formats.geojson import read_geojson
 from samdesk.formats.project import ProjectStore
 from samdesk.sdk import Segmenter
@@ -285,3 +285,66 @@ def test_closing_leaves_one_file_and_no_mark(rig: Rig, picture: Path) -> None:
     rig.close()
     assert len(list((paths.data_dir() / "autosave").iterdir())) == 1
     assert list((paths.state_dir() / "windows").iterdir()) == []
+
+
+def test_closing_asks_when_an_edit_could_not_be_written(rig: Rig, picture: Path) -> None:
+    rig.open(picture)
+    other = sqlite3.connect(rig.workspace.journal.path, isolation_level=None)
+    other.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON annotation BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    )
+    rig.workspace.do(rig.workspace.document.adding([Annotation(BOX)]))
+    rig.settle()
+    rig.ask.answer = None
+    rig.workspace.close_image()
+    assert rig.workspace.image is not None
+    assert rig.workspace.unsaved == 1
+    other.execute("DROP TRIGGER full")
+    other.close()
+    rig.workspace.close_image()
+    rig.settle()
+    assert rig.workspace.image is None
+    rig.open(picture)
+    assert len(rig.workspace.document) == 1
+
+
+def test_opening_an_image_twice_at_once_opens_it_once(rig: Rig, picture: Path) -> None:
+    for _ in range(3):
+        rig.workspace.open(picture)
+    rig.settle()
+    assert rig.workspace.editable
+    rig.workspace.open(picture)
+    rig.settle()
+    assert rig.workspace.editable
+
+
+def test_an_image_and_its_annotations_may_come_together(rig: Rig, picture: Path, home: Path) -> None:
+    rig.open(picture)
+    rig.add(BOX)
+    target = home / "out.geojson"
+    rig.workspace.export_geojson(target)
+    rig.settle()
+    other = home / "other.png"
+    shutil.copy(picture, other)
+    rig.workspace.open_all([target, other])
+    rig.settle()
+    rig.settle()
+    assert rig.workspace.image.source.path == other
+    assert len(rig.workspace.document) == 1
+
+
+def test_closing_while_chips_are_encoded_is_quiet(rig: Rig, picture: Path) -> None:
+    rig.open(picture)
+    rig.workspace.session.view_rested(Bounds(0, 0, 400, 300), 1.0)
+    rig.workspace.close_image()
+    rig.settle()
+    assert [n for n in rig.notices if n.level != "info"] == []
+
+
+def test_save_as_never_takes_a_file_that_was_not_named(rig: Rig, picture: Path, home: Path) -> None:
+    rig.open(picture)
+    (home / "mine.gpkg").write_text("precious")
+    rig.workspace.save_as(home / "mine")
+    rig.settle()
+    assert (home / "mine.gpkg").read_text() == "precious"
+    assert rig.notices[-1].level == "warning"
