@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from samdesk.domain.geometry import Bounds
 from samdesk.domain.prompts import Prompts
 from samdesk.domain.tasks import Task
 from samdesk.engines.base import Embedding, MaskLogits
@@ -45,6 +46,7 @@ class ClassicalEngine:
         Logits have the chip's resolution. Positive points are inside and negative ones outside;
         text is ignored.
         """
+        task.check()
         scene: Scene = embedding.data["scene"]
         asked = ask(prompts, embedding.width, embedding.height)
         answers: list[MaskLogits] = []
@@ -71,10 +73,10 @@ def _logits(scene: Scene, asked: Asked, choice: Choice) -> NDArray[np.float32] |
         inside: Points = moved[((moved >= 0) & (moved < size)).all(axis=1)]
         return inside
 
-    barred = np.zeros((height, width), np.bool_)
+    barred = np.zeros_like(mask)
     for box in asked.barred:
-        barred[rows_and_columns(box)] = True
-    field = outline_of(scene.chip[crop], mask, here(asked.positives), here(asked.negatives), barred[crop])
+        barred[rows_and_columns(Bounds(box.x0 - x0, box.y0 - y0, box.x1 - x0, box.y1 - y0))] = True
+    field = outline_of(scene.chip[crop], mask, here(asked.positives), here(asked.negatives), barred)
     if field is None:
         return None
     logits = np.full((height, width), -0.5 * GAIN, np.float32)

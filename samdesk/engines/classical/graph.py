@@ -29,7 +29,9 @@ Image = NDArray[np.float32]
 Labels = NDArray[np.int32]
 
 GRADIENT_SIGMA = 0.8
+"""Sigma in px at which the gradient is taken."""
 BASIN_SIGMA = 0.7
+"""Sigma in px with which it is smoothed before it is cut into basins."""
 GRID_STEP = 11
 """Distance in px of the basins that a flat area is cut into."""
 FLAT = 1e-3

@@ -21,6 +21,7 @@ SMOOTHING = 0.8
 FAINT = 4.0
 """Difference of the two sides (Lab) below which the rough mask counts more than the image."""
 ROUNDS = 3
+"""How often the outline is moved and the colors of its sides are taken again."""
 LARGE = 300_000
 """Crops with more pixels than this are refined at half the resolution."""
 SPECK = 12

@@ -19,6 +19,7 @@ from .merging import Floats
 from .scene import Scene
 
 CANDIDATES = 3
+"""Answers of different extent: a part, the object, the larger whole."""
 POOL = 30
 """Nodes of each tree that are compared closely."""
 BOX_POOL = 6
