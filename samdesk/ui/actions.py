@@ -84,7 +84,8 @@ class Actions:
     def restyle(self) -> None:
         """Take icons in the colors of the present theme."""
         for name, icon in ICONS.items():
-            self[name].setIcon(theme.icon(icon))
+            tool = name.startswith("tool.")
+            self[name].setIcon(theme.icon(icon, "on_accent" if tool else "accent"))
             self[name].setIconVisibleInMenu(False)
         for name, action in self._actions.items():
             action.setToolTip(_tip(COMMANDS[name]))

@@ -153,6 +153,7 @@ class MainWindow(QMainWindow):
         for name in TOOLBAR:
             if name:
                 bar.addAction(self.actions_[name])
+                bar.widgetForAction(self.actions_[name]).setProperty("quiet", not name.startswith("tool."))
             else:
                 bar.addSeparator()
         space = QWidget()

@@ -42,6 +42,8 @@ QToolBar {{ border: 0; border-bottom: 1px solid {line}; spacing: 2px; padding: 4
 QToolBar QToolButton {{ padding: 5px 7px; border-radius: 6px; border: 0; }}
 QToolBar QToolButton:hover {{ background: {alternate}; }}
 QToolBar QToolButton:checked {{ background: {accent}; color: {on_accent}; }}
+QToolBar QToolButton[quiet="true"]:checked {{ background: transparent; }}
+QToolBar QToolButton[quiet="true"]:checked:hover {{ background: {alternate}; }}
 QStatusBar {{ border-top: 1px solid {line}; }}
 QStatusBar::item {{ border: 0; }}
 QMainWindow::separator {{ background: {line}; width: 1px; height: 1px; }}
@@ -129,13 +131,13 @@ def close_button(dialog: QDialog) -> QDialogButtonBox:
 
 
 @cache
-def icon(name: str) -> QIcon:
-    """An icon of `resources/icons` in the text color, faded when disabled, light when checked."""
+def icon(name: str, checked: str = "on_accent") -> QIcon:
+    """An icon of `resources/icons` in the text color, faded when disabled, in color `checked` when on."""
     chosen = colors()
     made = QIcon()
     for mode, state, color in (
         (QIcon.Mode.Normal, QIcon.State.Off, chosen["text"]),
-        (QIcon.Mode.Normal, QIcon.State.On, chosen["on_accent"]),
+        (QIcon.Mode.Normal, QIcon.State.On, chosen[checked]),
         (QIcon.Mode.Disabled, QIcon.State.Off, chosen["line"]),
     ):
         for side in (20, 24, 40, 48):
