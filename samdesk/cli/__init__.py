@@ -49,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
         return 1
+    except PermissionError as error:
+        print(f"samdesk: {error.filename or error} cannot be written or read.", file=sys.stderr)
+        print("  Change its permissions, or set SAMDESK_HOME to a folder of your own.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("samdesk: stopped", file=sys.stderr)
         return 130

@@ -51,3 +51,15 @@ def test_an_error_is_one_message_and_status_1(capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr().err
     assert "slide.svs" in told
     assert "Traceback" not in told
+
+
+def test_an_unusable_user_folder_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "/locked/home")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    monkeypatch.setenv("SAMDESK_HOME", "/locked/home")
+    assert main(["demo", "--out", "/locked/out"]) == 1
+    assert "/locked" in capsys.readouterr().err
