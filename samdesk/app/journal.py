@@ -15,7 +15,7 @@ from psygnal import Signal
 from samdesk import paths
 from samdesk.domain.document import Edit
 from samdesk.domain.tasks import Task
-from samdesk.formats.project import ProjectStore
+from samdesk.formats.project import ImageReference, ProjectStore
 
 from .jobs import Job, Jobs, Lane
 
@@ -66,10 +66,10 @@ class Journal:
         """Write what is pending."""
         self._lane.submit(self._flush, done=self._told)
 
-    def note_image(self, reference: dict[str, Any]) -> None:
+    def note_image(self, image: ImageReference) -> None:
         """Remember which image this is about."""
         if not self.read_only:
-            self._lane.submit(lambda task: self._store.set_meta("image", reference))
+            self._lane.submit(lambda task: self._store.set_image(image))
 
     def move(self, path: Path) -> None:
         """Go on in a file of another name; one that was never named goes away. Returns at once.
@@ -81,11 +81,8 @@ class Journal:
             self._flush(task)
             old = self._store
             old.save_copy(path)
-            reference = old.meta.get("image")
             moved = ProjectStore.open(path)
-            if reference:
-                beside = relative(Path(reference["path"]), path)
-                moved.set_meta("image", {**reference, "relative": beside})
+            moved.set_image(old.image)
             self._store = moved
             old.close()
             if old.path.parent == autosave_dir():
@@ -118,11 +115,3 @@ def autosave_dir() -> Path:
     folder = paths.data_dir() / "autosave"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def relative(image: Path, project: Path) -> str:
-    """The image's path as seen from the project, or empty when it is not below its folder."""
-    try:
-        return str(image.relative_to(project.parent))
-    except ValueError:
-        return ""

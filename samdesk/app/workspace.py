@@ -25,7 +25,7 @@ from samdesk.domain.outline import simplify
 from samdesk.domain.prompts import Candidate, Prompts
 from samdesk.domain.tasks import Task
 from samdesk.formats.geojson import Imported, read_geojson, write_geojson
-from samdesk.formats.project import ProjectStore
+from samdesk.formats.project import ImageReference, ProjectStore
 from samdesk.images.contrast import Display
 from samdesk.images.pyramid import build_pyramid, needs_pyramid
 from samdesk.images.source import ImageSource
@@ -33,7 +33,7 @@ from samdesk.images.tiles import BlockCache
 from samdesk.sdk import Image, Segmenter, open_image, provenance
 
 from .jobs import Job, Jobs
-from .journal import PROJECT_SUFFIX, Journal, autosave_dir, relative
+from .journal import PROJECT_SUFFIX, Journal, autosave_dir
 from .recovery import Mark
 from .session import PromptSession
 from .settings import Settings
@@ -138,7 +138,7 @@ class Workspace:
         path = path.expanduser().absolute()
         if path == self._opening:
             return
-        if path.name.lower().endswith(GEOJSON_SUFFIXES) and path.is_file():
+        if _is_geojson(path) and path.is_file():
             if self._opening is not None:
                 self._import_later.append(path)
             else:
@@ -152,8 +152,8 @@ class Workspace:
 
     def open_all(self, files: Iterable[Path]) -> None:
         """Open the first image, and import the GeoJSON files into it."""
-        given = sorted(files, key=lambda path: path.name.lower().endswith(GEOJSON_SUFFIXES))
-        images = [path for path in given if not path.name.lower().endswith(GEOJSON_SUFFIXES)]
+        given = sorted(files, key=_is_geojson)
+        images = [path for path in given if not _is_geojson(path)]
         for path in (*images[:1], *given[len(images) :]):
             self.open(path)
         if len(images) > 1:
@@ -188,7 +188,6 @@ class Workspace:
 
     def _open_image(self, path: Path, store: Path) -> None:
         blocks = self.blocks
-
         self._opening = path
 
         def opened(job: Job[Image]) -> None:
@@ -196,6 +195,7 @@ class Workspace:
                 self._open_store(job.result, store)
             else:
                 self._end_opening(path)
+                self._import_later.clear()
 
         self.jobs.lane("io").submit(
             lambda task: open_image(path, blocks=blocks),
@@ -267,18 +267,12 @@ class Workspace:
         self.settings.remember_file(source.path)
         self.mark.set(source.path)
         self.journal.note_image(
-            {
-                "path": str(source.path),
-                "relative": relative(source.path, self.journal.path),
-                "identity": source.identity,
-                "width": source.width,
-                "height": source.height,
-            }
+            ImageReference(source.path, source.name, source.identity, source.width, source.height)
         )
 
     def _tell_about_store(self, opened: _Opened) -> None:
         name, count = opened.image.source.name, len(opened.table)
-        known = opened.store.meta.get("image") or {}
+        known = opened.store.image
         if opened.store.read_only:
             self.notice.emit(
                 Notice("warning", f"{opened.store.path.name} is open for reading only.", opened.store.reason)
@@ -291,7 +285,7 @@ class Workspace:
                     f"{name} are here.",
                 )
             )
-        if known and known.get("identity") not in (None, opened.image.source.identity):
+        if known is not None and known.identity != opened.image.source.identity:
             self.notice.emit(
                 Notice(
                     "warning",
@@ -590,17 +584,19 @@ class Workspace:
         return self.document.table(list(ids)).bounding_box()
 
 
+def _is_geojson(path: Path) -> bool:
+    return path.name.lower().endswith(GEOJSON_SUFFIXES)
+
+
 def _close_source(source: ImageSource) -> None:
     source.close()
 
 
 def _image_of(store: ProjectStore) -> Path:
-    reference: dict[str, Any] = store.meta.get("image") or {}
-    beside = store.path.parent / reference.get("relative", "") if reference.get("relative") else None
-    for path in (beside, Path(reference.get("path", ""))):
-        if path is not None and path.name and path.exists():
-            return path
+    image = store.image
+    if image is not None and image.path.exists():
+        return image.path
     raise SamdeskError(
-        f"The image of {store.path.name} was not found: {reference.get('path') or 'none is noted'}.",
+        f"The image of {store.path.name} was not found: {image.path if image else 'none is noted'}.",
         "Put the image back, or open it where it is now and import the annotations.",
     )

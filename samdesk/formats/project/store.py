@@ -401,7 +401,7 @@ def _image(db: sqlite3.Connection, project: Path) -> ImageReference | None:
         return None
     path, relative, *others = row
     where = Path(path)
-    if relative and not where.exists() and (project.parent / relative).exists():
+    if relative and (project.parent / relative).exists():
         where = (project.parent / relative).resolve()
     return ImageReference(where, *others)
 

@@ -118,12 +118,6 @@ class Histogram(QWidget):
         return QPolygonF([QPointF(0, self.height()), *points, QPointF(self.width(), self.height())])
 
 
-def float_range(workspace: Workspace) -> float:
-    """The widest display range of the image."""
-    channels = workspace.image.display.channels if workspace.image else ()
-    return max((one.high - one.low for one in channels), default=255.0)
-
-
 class ContrastDialog(QDialog):
     """Stays open beside the picture and follows it."""
 
@@ -142,9 +136,11 @@ class ContrastDialog(QDialog):
         self.histogram = Histogram()
         self.histogram.moved.connect(self._moved)
         self.low, self.high = QDoubleSpinBox(), QDoubleSpinBox()
+        widest = max((one.high - one.low for one in self._channels()), default=255.0)
+        decimals = 2 if widest > 10 else 6
         for box, name in ((self.low, "Low"), (self.high, "High")):
             box.setRange(-1e12, 1e12)
-            box.setDecimals(2 if float_range(workspace) > 10 else 6)
+            box.setDecimals(decimals)
             box.setKeyboardTracking(False)
             box.setAccessibleName(name)
         self.low.valueChanged.connect(lambda low: self._moved(low, self._shown().high))
@@ -187,7 +183,7 @@ class ContrastDialog(QDialog):
     def _show_channel(self) -> None:
         image = self._workspace.image
         assert image is not None
-        self._show_range(image.display.channels[self._channel])
+        self._show_range(self._shown())
         channel, plane = self._channel, self._workspace.plane
 
         def counted(job: Job[tuple[NDArray[Any], NDArray[Any]]]) -> None:
@@ -198,10 +194,12 @@ class ContrastDialog(QDialog):
             lambda task: histogram(image.source, channel, plane), key="histogram", done=counted
         )
 
+    def _channels(self) -> tuple[ChannelDisplay, ...]:
+        """How the image is shown now; nothing without an image."""
+        return self._workspace.image.display.channels if self._workspace.image else ()
+
     def _shown(self) -> ChannelDisplay:
-        image = self._workspace.image
-        assert image is not None
-        return image.display.channels[self._channel]
+        return self._channels()[self._channel]
 
     def _follows(self, source: ImageSource) -> bool:
         """Whether a result about this image may still be shown here."""
@@ -214,9 +212,6 @@ class ContrastDialog(QDialog):
             box.blockSignals(True)
             box.setValue(value)
             box.blockSignals(False)
-
-    def _workspace_channels(self) -> tuple[ChannelDisplay, ...]:
-        return self._workspace.image.display.channels if self._workspace.image else ()
 
     def _chosen(self, row: int) -> None:
         if row >= 0:
@@ -245,7 +240,7 @@ class ContrastDialog(QDialog):
 
         def chosen(job: Job[Display]) -> None:
             if job.result is not None and self._follows(image.source):
-                kept = zip(job.result.channels, self._workspace_channels(), strict=True)
+                kept = zip(job.result.channels, self._channels(), strict=True)
                 channels = tuple(replace(new, visible=old.visible) for new, old in kept)
                 self._workspace.set_display(replace(job.result, channels=channels))
                 self.reload()

@@ -348,3 +348,18 @@ def test_save_as_never_takes_a_file_that_was_not_named(rig: Rig, picture: Path, 
     rig.settle()
     assert (home / "mine.gpkg").read_text() == "precious"
     assert rig.notices[-1].level == "warning"
+
+
+def test_annotations_of_an_image_that_failed_to_open_go_nowhere(rig: Rig, picture: Path, home: Path) -> None:
+    rig.open(picture)
+    rig.add(BOX)
+    target, bad = home / "out.geojson", home / "bad.png"
+    rig.workspace.export_geojson(target)
+    rig.settle()
+    bad.touch()
+    rig.workspace.open_all([bad, target])
+    rig.settle()
+    other = home / "other.png"
+    shutil.copy(picture, other)
+    rig.open(other)
+    assert len(rig.workspace.document) == 0
