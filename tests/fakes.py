@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samdesk.domain.prompts import Prompts
+from samdesk.domain.prompts import PointPrompt, Prompts
 from samdesk.domain.tasks import Task
-from samdesk.engines.base import Embedding, MaskLogits
+from samdesk.engines.base import BatchLogits, Embedding, MaskLogits, predict_each
 
 RADIUS = 20.0
 
@@ -28,6 +29,8 @@ class FakeEngine:
 
     name = "fake"
     title = "Fake (discs)"
+    identity = "fake"
+    device = "cpu"
 
     def __init__(self) -> None:
         self.encoded = 0
@@ -40,7 +43,9 @@ class FakeEngine:
         height, width = chip.shape[:2]
         return Embedding(self.name, width, height, {}, 1 << 20)
 
-    def predict(self, embedding: Embedding, prompts: Prompts, task: Task) -> list[MaskLogits]:
+    def predict(
+        self, embedding: Embedding, prompts: Prompts, task: Task, multimask: bool | None = None
+    ) -> list[MaskLogits]:
         task.check()
         self.predicted += 1
         ys, xs = np.mgrid[: embedding.height, : embedding.width] + 0.5
@@ -55,7 +60,31 @@ class FakeEngine:
                 field = np.maximum(field, factor * min(box.width, box.height) / 2 - np.hypot(xs - x, ys - y))
             if (field > 0).any():
                 answers.append(MaskLogits(np.maximum(field, -1e3).astype(np.float32), score))
-        return answers
+        return answers[:1] if multimask is False else answers
+
+    def predict_batch(
+        self, embedding: Embedding, prompts: Sequence[Prompts], task: Task, multimask: bool = True
+    ) -> BatchLogits:
+        return predict_each(self, embedding, prompts, task, multimask)
+
+    def find(
+        self, embedding: Embedding, prompts: Prompts, task: Task, min_score: float = 0.5
+    ) -> list[MaskLogits]:
+        """A disc in every corner of the chip, scored 0.9, 0.7, 0.5 and 0.3."""
+        width, height, away = embedding.width, embedding.height, 2 * self.radius
+        corners = [(away, away), (width - away, away), (away, height - away), (width - away, height - away)]
+        found = []
+        for (x, y), score in zip(corners, (0.9, 0.7, 0.5, 0.3), strict=True):
+            if score >= min_score:
+                (one,) = self.predict(embedding, Prompts((PointPrompt(x, y),)), task, multimask=False)
+                found.append(MaskLogits(one.logits, score))
+        return found
+
+    def pack(self, embedding: Embedding) -> dict[str, NDArray[Any]]:
+        return {"nothing": np.zeros(1, np.float16)}
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], width: int, height: int) -> Embedding:
+        return Embedding(self.name, width, height, {}, 1 << 20)
 
 
 class BrightEngine:
@@ -63,13 +92,28 @@ class BrightEngine:
 
     name = "bright"
     title = "Fake (bright)"
+    identity = "bright"
+    device = "cpu"
 
     def encode(self, chip: NDArray[np.uint8], task: Task) -> Embedding:
         logits = chip.mean(axis=2, dtype=np.float32) - np.float32(127.5)
         return Embedding(self.name, chip.shape[1], chip.shape[0], {"logits": logits}, logits.nbytes)
 
-    def predict(self, embedding: Embedding, prompts: Prompts, task: Task) -> list[MaskLogits]:
+    def predict(
+        self, embedding: Embedding, prompts: Prompts, task: Task, multimask: bool | None = None
+    ) -> list[MaskLogits]:
         return [MaskLogits(embedding.data["logits"], 1.0)]
+
+    def predict_batch(
+        self, embedding: Embedding, prompts: Sequence[Prompts], task: Task, multimask: bool = True
+    ) -> BatchLogits:
+        return predict_each(self, embedding, prompts, task, multimask)
+
+    def pack(self, embedding: Embedding) -> dict[str, NDArray[Any]]:
+        return dict(embedding.data)
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], width: int, height: int) -> Embedding:
+        return Embedding(self.name, width, height, dict(arrays), arrays["logits"].nbytes)
 
 
 class FakeAsk:

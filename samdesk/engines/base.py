@@ -8,8 +8,8 @@ where the chip came from, nor keep anything between calls: what is worth keeping
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,7 +30,7 @@ class Embedding:
     Attributes
     ----------
     engine : str
-        Name of the engine that made it and alone can use it.
+        `identity` of the engine that made it and alone can use it.
     width, height : int
         Size of the chip in array pixels.
     data : mapping of str to arrays or tensors
@@ -52,13 +52,36 @@ class MaskLogits:
     Attributes
     ----------
     logits : ndarray, (h, w) float32
-        Covers the whole chip, at any resolution; sample (i, j) sits at the centre of its cell.
+        Sample (i, j) sits at the center of its cell; any resolution.
     score : float
         The engine's confidence in 0..1.
+    extent : (float, float) or None
+        Width and height, in chip pixels from the chip's top-left corner, that the array covers;
+        it may reach beyond the chip. None: exactly the chip.
     """
 
     logits: NDArray[np.float32]
     score: float
+    extent: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchLogits:
+    """The answers to several prompts that were asked at once.
+
+    Attributes
+    ----------
+    logits : ndarray, (n, m, h, w) float32
+        m proposals for each of n prompts; where an engine has fewer, the rest is -inf.
+    scores : ndarray, (n, m) float32
+        In 0..1; 0 where there is no proposal.
+    extent : (float, float) or None
+        As in `MaskLogits`.
+    """
+
+    logits: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    extent: tuple[float, float] | None = None
 
 
 class Engine(Protocol):
@@ -69,29 +92,87 @@ class Engine(Protocol):
     name : str
         Key in `ENGINES`.
     title : str
-        What the user reads; says what it is ("Classical (no model)").
+        What the user reads; says what it is ("Classical (no model)", "SAM ViT-B").
+    identity : str
+        Changes whenever the same chip would give another embedding: the name, and for a model
+        also its type and the digest of its weights.
+    device : str
+        Where it computes: "cpu", "cuda:0", "mps".
     """
 
     name: str
     title: str
+    identity: str
+    device: str
 
     def encode(self, chip: NDArray[np.uint8], task: Task) -> Embedding:
         """Compute what all prompts on this chip share; `chip` is (h, w, 3) RGB uint8."""
         ...
 
-    def predict(self, embedding: Embedding, prompts: Prompts, task: Task) -> list[MaskLogits]:
-        """Answer prompts given in the chip's array pixels; best candidate first, [] when nothing is found."""
+    def predict(
+        self, embedding: Embedding, prompts: Prompts, task: Task, multimask: bool | None = None
+    ) -> list[MaskLogits]:
+        """Answer prompts given in the chip's array pixels; best candidate first, [] when nothing is found.
+
+        All points and boxes describe one object. `multimask` asks for several proposals or for
+        one; None leaves it to the engine (several while the prompt is ambiguous). Text is not
+        for this method: see `ConceptEngine.find`.
+        """
+        ...
+
+    def predict_batch(
+        self, embedding: Embedding, prompts: Sequence[Prompts], task: Task, multimask: bool = True
+    ) -> BatchLogits:
+        """Answer many prompts on one chip, each as `predict` would, without sorting the proposals."""
+        ...
+
+    def pack(self, embedding: Embedding) -> Mapping[str, NDArray[Any]] | None:
+        """The arrays from which `unpack` makes the embedding again; None when encoding is as quick."""
+        ...
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], width: int, height: int) -> Embedding:
+        """The embedding that was packed; floats may have been rounded to float16 in between."""
+        ...
+
+
+class ConceptEngine(Engine, Protocol):
+    """An engine that finds every instance of what a text or an example describes."""
+
+    def find(
+        self, embedding: Embedding, prompts: Prompts, task: Task, min_score: float = 0.5
+    ) -> list[MaskLogits]:
+        """All instances with at least this score, best first.
+
+        `prompts.text` names them in words; positive boxes are examples of what to find, negative
+        ones of what not to. Text, boxes, or both.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """A row of the table: where the class is, and what to tell about it before it is imported."""
+    """A row of the table: where the class is, and what to tell about it before it is imported.
+
+    Attributes
+    ----------
+    name, title : str
+    target : str
+        "module:Class".
+    types : mapping of str to str
+        Model types that its weights may have, with their titles; empty when it needs no weights.
+    finds : bool
+        It is a `ConceptEngine`.
+    """
 
     name: str
     title: str
     target: str
-    needs_weights: bool = False
+    types: Mapping[str, str] = field(default_factory=dict)
+    finds: bool = False
+
+    @property
+    def needs_weights(self) -> bool:
+        return bool(self.types)
 
 
 ENGINES: Mapping[str, EngineSpec] = {
@@ -103,16 +184,18 @@ ENGINES: Mapping[str, EngineSpec] = {
 
 
 def engine_spec(name: str) -> EngineSpec:
-    """The row of the table with this name.
+    """The row of the table for an engine ("sam2") or a model type ("sam2_t").
 
     Raises
     ------
     SamdeskError
-        When no engine has that name.
+        When there is neither an engine nor a type of that name.
     """
-    if name not in ENGINES:
-        raise SamdeskError(f"There is no engine named “{name}”.", f"Known engines: {', '.join(ENGINES)}.")
-    return ENGINES[name]
+    for spec in ENGINES.values():
+        if name == spec.name or name in spec.types:
+            return spec
+    known = [name for spec in ENGINES.values() for name in (spec.types or (spec.name,))]
+    raise SamdeskError(f"There is no engine named “{name}”.", f"Known engines: {', '.join(known)}.")
 
 
 def load_engine(name: str, **options: Any) -> Engine:
@@ -120,3 +203,19 @@ def load_engine(name: str, **options: Any) -> Engine:
     module, _, attribute = engine_spec(name).target.partition(":")
     engine: Engine = getattr(importlib.import_module(module), attribute)(**options)
     return engine
+
+
+def predict_each(
+    engine: Engine, embedding: Embedding, prompts: Sequence[Prompts], task: Task, multimask: bool = True
+) -> BatchLogits:
+    """`predict_batch` for an engine that answers one prompt at a time."""
+    answers = [engine.predict(embedding, one, task, multimask) for one in prompts]
+    found = [answer for several in answers for answer in several]
+    count = max((len(several) for several in answers), default=0)
+    size = found[0].logits.shape if found else (1, 1)
+    logits = np.full((len(answers), count, *size), -np.inf, np.float32)
+    scores = np.zeros((len(answers), count), np.float32)
+    for n, several in enumerate(answers):
+        for m, answer in enumerate(several):
+            logits[n, m], scores[n, m] = answer.logits, answer.score
+    return BatchLogits(logits, scores, found[0].extent if found else None)

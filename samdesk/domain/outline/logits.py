@@ -12,11 +12,15 @@ from numpy.typing import ArrayLike
 from samdesk.domain.geometry import FloatArray, IntArray, Region, Shape, following
 
 from .cleanup import repair, take_vertices, without_fragments, without_repeats
-from .masks import bounding_box, to_image
+from .masks import bounding_box
 
 
 def logits_to_shape(
-    logits: ArrayLike, region: Region, threshold: float = 0.0, min_area_px: float = 0.0
+    logits: ArrayLike,
+    region: Region,
+    threshold: float = 0.0,
+    min_area_px: float = 0.0,
+    extent: tuple[float, float] | None = None,
 ) -> Shape:
     """Outline where the logits, interpolated linearly between samples, exceed a threshold.
 
@@ -28,7 +32,7 @@ def logits_to_shape(
     Parameters
     ----------
     logits : array_like, (h, w) float
-        Covers the whole of `region`, at any resolution. Infinite samples count as far from the
+        Covers `region` (or `extent`), at any resolution. Infinite samples count as far from the
         threshold as the farthest finite one, NaN like minus infinity.
     region : Region
         Where the logits lie.
@@ -37,6 +41,9 @@ def logits_to_shape(
     min_area_px : float
         Holes smaller than this are filled, then parts smaller than this dropped; in array
         pixels of `region`, squared.
+    extent : (float, float), optional
+        Width and height that the logits cover, in array pixels from the corner of `region`; what
+        lies beyond `region` is cut off.
 
     Returns
     -------
@@ -54,7 +61,12 @@ def logits_to_shape(
     y, rows = _samples(top, bottom, values.shape[0])
     window = _finite(values[np.ix_(rows, columns)].astype(np.float64), threshold)
     outline = _without_straights(without_repeats(_above(window, x, y, threshold)))
-    shape = Shape(to_image(outline.coords, values.shape, region), outline.rings, outline.parts)
+    width, height = extent or (region.width, region.height)
+    per_sample = (width / values.shape[1], height / values.shape[0])
+    coords = outline.coords * per_sample
+    if extent is not None:
+        coords = np.minimum(coords, (region.width, region.height))
+    shape = Shape(region.to_image(coords), outline.rings, outline.parts)
     return without_fragments(repair(shape)[0], min_area_px * region.downsample**2, fill=True)
 
 

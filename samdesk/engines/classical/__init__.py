@@ -8,13 +8,16 @@ the edge of the image (`outline`). Must not know where a chip comes from.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from samdesk.domain.geometry import Bounds
 from samdesk.domain.prompts import Prompts
 from samdesk.domain.tasks import Task
-from samdesk.engines.base import Embedding, MaskLogits
+from samdesk.engines.base import BatchLogits, Embedding, MaskLogits, predict_each
 
 from .asked import Asked, Mask, Points, ask
 from .judge import score
@@ -33,6 +36,8 @@ class ClassicalEngine:
 
     name = "classical"
     title = "Classical (no model)"
+    identity = "classical"
+    device = "cpu"
 
     def encode(self, chip: NDArray[np.uint8], task: Task) -> Embedding:
         """Cut an RGB chip (h, w, 3) uint8 into regions."""
@@ -40,7 +45,9 @@ class ClassicalEngine:
         height, width = chip.shape[:2]
         return Embedding(self.name, width, height, {"scene": scene}, scene.nbytes)
 
-    def predict(self, embedding: Embedding, prompts: Prompts, task: Task) -> list[MaskLogits]:
+    def predict(
+        self, embedding: Embedding, prompts: Prompts, task: Task, multimask: bool | None = None
+    ) -> list[MaskLogits]:
         """Up to three objects of different extent that the prompts may mean, best first.
 
         Logits have the chip's resolution. Positive points are inside and negative ones outside;
@@ -57,7 +64,20 @@ class ClassicalEngine:
             logits = _logits(scene, asked, choice)
             if logits is not None:
                 answers.append(MaskLogits(logits, score(scene, choice.members, choice.value)))
-        return answers
+        return answers[:1] if multimask is False else answers
+
+    def predict_batch(
+        self, embedding: Embedding, prompts: Sequence[Prompts], task: Task, multimask: bool = True
+    ) -> BatchLogits:
+        """One prompt after the other."""
+        return predict_each(self, embedding, prompts, task, multimask)
+
+    def pack(self, embedding: Embedding) -> None:
+        """Encoding is as quick as reading would be."""
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], width: int, height: int) -> Embedding:
+        """Never called, as nothing is packed."""
+        raise NotImplementedError
 
 
 def _logits(scene: Scene, asked: Asked, choice: Choice) -> NDArray[np.float32] | None:
