@@ -31,9 +31,10 @@ Installs samdesk into .venv where that is needed, then runs it:
   installer/run                    open the window
   installer/run IMAGE              open an image
   installer/run demo               the main job on sample images, with a report
-  installer/run --with models      also install what the SAM engines need (torch); remembered
+  installer/run --with models      also install SAM, MobileSAM and SAM 2 (torch); remembered
+  installer/run --with models,sam3      and SAM 3 (its package comes under the SAM License)
 
-  --with EXTRA      also install this group of optional libraries (models, dev)
+  --with EXTRA      also install this group of optional libraries (models, sam3, dev)
   --fresh           make .venv anew
   --install-only    install, but do not start samdesk
   --help            this text; samdesk's own: installer/run -- --help
@@ -46,7 +47,7 @@ SAMDESK_PYTHON names another Python to use. Log: .installer/log.txt
 TEST_HELP = """\
 usage: installer/test [PYTEST ARGUMENTS]
 
-Installs samdesk and its development tools into .venv where that is needed, checks lint,
+Installs samdesk with its models and development tools into .venv where that is needed, checks lint,
 format, types and walls, then runs pytest on a private virtual screen (Xvfb). Missing Debian
 packages are installed when that needs no password. Log: .installer/log.txt
 """
@@ -136,7 +137,7 @@ def test(arguments: Sequence[str], checkout: Checkout, reporter: Reporter) -> in
     lacking = system.missing([*system.python_needs(), *screen_needs, system.FONTS])
     if lacking:
         lacking = _install_packages(lacking, reporter)
-    ensure(checkout, ("dev",), reporter)
+    ensure(checkout, ("dev", "models", "sam3"), reporter)
     screen = system.LINUX and not set(lacking).intersection(screen_needs)
     from installer.checks import run_checks
 

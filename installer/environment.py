@@ -28,9 +28,10 @@ else:
     import fcntl
 
 LAYOUT = 1  # raise it when an environment made by an older installer must be installed again
-BUILD_TOOLS = ("hatchling", "editables")  # installed, so that no build needs the network later
+# installed, so that no build needs the network later; the last two for libraries without a wheel
+BUILD_TOOLS = ("hatchling", "editables", "setuptools", "wheel")
 SPACE_MB = 1000
-EXTRA_SPACE_MB = {"models": 1200}
+EXTRA_SPACE_MB = {"models": 1300, "sam3": 200}
 # what would send pip elsewhere than into the environment, or Python's imports out of it
 DROPPED = ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "__PYVENV_LAUNCHER__")
 
@@ -235,7 +236,8 @@ def _install(checkout: Checkout, extras: Collection[str], reporter: Reporter, fr
                 *("--disable-pip-version-check", "--progress-bar", "off", "--no-color"),
                 *("--constraint", str(checkout.constraints), *arguments),
             ]
-            env = {**clean_environment(), "PIP_USER": "0", "PYTHONUTF8": "1"}
+            # sam2 would build a CUDA extension that only its video tools use
+            env = {**clean_environment(), "PIP_USER": "0", "PYTHONUTF8": "1", "SAM2_BUILD_CUDA": "0"}
             # the lock outlives this process if pip does
             status = reporter.run(command, stage=stage, detail=pip_detail, keep_open=(lock,), env=env)
             if status:

@@ -540,8 +540,9 @@ def test_from_nothing_to_a_running_program_and_again(checkout: Checkout, tmp_pat
     assert environment.read_stamp(checkout.stamp) == Stamp()
 
     # two at once: one installs, the other waits, both run
-    for name, version in (("hatchling", "1.33.0"), ("editables", "0.6")):
-        wheel(wheels, name, version)
+    for name in environment.BUILD_TOOLS:
+        (specifier,) = pins()[canonicalize_name(name)].specifier
+        wheel(wheels, name, specifier.version)
     both = [start(checkout, wheels, "info", "a b") for _ in range(2)]
     ends = [one.communicate() for one in both]
     assert [one.returncode for one in both] == [0, 0], ends
