@@ -31,6 +31,7 @@ class FakeEngine:
     title = "Fake (discs)"
     identity = "fake"
     device = "cpu"
+    nbytes = 0
 
     def __init__(self) -> None:
         self.encoded = 0
@@ -94,6 +95,7 @@ class BrightEngine:
     title = "Fake (bright)"
     identity = "bright"
     device = "cpu"
+    nbytes = 0
 
     def encode(self, chip: NDArray[np.uint8], task: Task) -> Embedding:
         logits = chip.mean(axis=2, dtype=np.float32) - np.float32(127.5)

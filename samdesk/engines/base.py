@@ -98,12 +98,15 @@ class Engine(Protocol):
         also its type and the digest of its weights.
     device : str
         Where it computes: "cpu", "cuda:0", "mps".
+    nbytes : int
+        Memory of its weights on that device; 0 without weights.
     """
 
     name: str
     title: str
     identity: str
     device: str
+    nbytes: int
 
     def encode(self, chip: NDArray[np.uint8], task: Task) -> Embedding:
         """Compute what all prompts on this chip share; `chip` is (h, w, 3) RGB uint8."""
@@ -162,6 +165,10 @@ class EngineSpec:
         Model types that its weights may have, with their titles; empty when it needs no weights.
     finds : bool
         It is a `ConceptEngine`.
+    extra : str
+        Group of optional libraries that it needs; empty: none.
+    packages : tuple of str
+        The libraries of that group that it imports.
     """
 
     name: str
@@ -169,6 +176,8 @@ class EngineSpec:
     target: str
     types: Mapping[str, str] = field(default_factory=dict)
     finds: bool = False
+    extra: str = ""
+    packages: tuple[str, ...] = ()
 
     @property
     def needs_weights(self) -> bool:
@@ -179,6 +188,44 @@ ENGINES: Mapping[str, EngineSpec] = {
     spec.name: spec
     for spec in (
         EngineSpec("classical", "Classical (no model)", "samdesk.engines.classical:ClassicalEngine"),
+        EngineSpec(
+            "mobile_sam",
+            "MobileSAM",
+            "samdesk.engines.mobile_sam:MobileSamEngine",
+            {"vit_t": "MobileSAM"},
+            extra="models",
+            packages=("torch", "torchvision", "segment_anything", "timm"),
+        ),
+        EngineSpec(
+            "sam",
+            "SAM",
+            "samdesk.engines.sam:SamEngine",
+            {"vit_b": "SAM ViT-B", "vit_l": "SAM ViT-L", "vit_h": "SAM ViT-H"},
+            extra="models",
+            packages=("torch", "torchvision", "segment_anything"),
+        ),
+        EngineSpec(
+            "sam2",
+            "SAM 2",
+            "samdesk.engines.sam2:Sam2Engine",
+            {
+                "sam2_t": "SAM 2 Hiera-T",
+                "sam2_s": "SAM 2 Hiera-S",
+                "sam2_bp": "SAM 2 Hiera-B+",
+                "sam2_l": "SAM 2 Hiera-L",
+            },
+            extra="models",
+            packages=("torch", "torchvision", "sam2"),
+        ),
+        EngineSpec(
+            "sam3",
+            "SAM 3",
+            "samdesk.engines.sam3:Sam3Engine",
+            {"sam3": "SAM 3"},
+            finds=True,
+            extra="sam3",
+            packages=("torch", "torchvision", "sam3", "open_clip"),
+        ),
     )
 }
 
@@ -199,10 +246,29 @@ def engine_spec(name: str) -> EngineSpec:
 
 
 def load_engine(name: str, **options: Any) -> Engine:
-    """Import and build an engine by its name in the table; errors as `engine_spec`."""
-    module, _, attribute = engine_spec(name).target.partition(":")
-    engine: Engine = getattr(importlib.import_module(module), attribute)(**options)
+    """Import and build an engine by its name in the table.
+
+    Raises
+    ------
+    SamdeskError
+        When there is no such engine, a library it needs is missing, or as the engine's own.
+    """
+    engine: Engine = import_engine(engine_spec(name))(**options)
     return engine
+
+
+def import_engine(spec: EngineSpec) -> Any:
+    """The engine's class, imported now; errors as `load_engine`."""
+    module, _, attribute = spec.target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("samdesk"):
+            raise
+        raise SamdeskError(
+            f"{spec.title} needs {error.name}, which is not installed.",
+            f"Run ./installer/run --with {spec.extra}",
+        ) from error
 
 
 def predict_each(

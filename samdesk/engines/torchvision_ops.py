@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import math
 import sys
 from typing import Any
 
@@ -125,9 +126,56 @@ def _relax_checks() -> None:
     boxes: Any = importlib.import_module("torchvision.ops.boxes")
     boxes._assert_has_ops = lambda: None
     align: Any = importlib.import_module("torchvision.ops.roi_align")
-    # the published function compiles itself at its first call: that needs a C++ compiler and minutes
-    align._roi_align = align._roi_align.__wrapped__
+    # the published function compiles itself at its first call: that needs a C++ compiler and minutes;
+    # undecorated it takes seconds and a gigabyte for one box on the maps of SAM 3
+    align._roi_align = _roi_align
     align.is_compile_supported = lambda device: True
+
+
+def _roi_align(
+    maps: torch.Tensor,
+    rois: torch.Tensor,
+    spatial_scale: float,
+    pooled_height: int,
+    pooled_width: int,
+    sampling_ratio: int,
+    aligned: bool,
+) -> torch.Tensor:
+    """Each region's grid of samples is a product of rows and columns, so two small matrix products do."""
+    height, width = maps.shape[-2:]
+    pooled = []
+    for index, *box in rois.tolist():
+        corners = torch.tensor(box, dtype=torch.float32) * spatial_scale - 0.5 * aligned
+        x0, y0, x1, y1 = corners.tolist()
+        across = _bin_weights(x0, x1, width, pooled_width, sampling_ratio, aligned)
+        down = _bin_weights(y0, y1, height, pooled_height, sampling_ratio, aligned)
+        pooled.append(down.to(maps) @ maps[int(index)] @ across.to(maps).T)
+    empty = maps.new_zeros((0, maps.shape[1], pooled_height, pooled_width))
+    return torch.stack(pooled) if pooled else empty
+
+
+def _bin_weights(
+    start: float, end: float, size: int, bins: int, sampling_ratio: int, aligned: bool
+) -> torch.Tensor:
+    """(bins, size) float64: what each sample of an axis adds to the mean of each bin.
+
+    Samples sit in the middle of their part of a bin and are interpolated linearly; those more
+    than one cell outside count as zero, as in torchvision's compiled operator.
+    """
+    length = end - start if aligned else max(end - start, 1.0)
+    count = sampling_ratio if sampling_ratio > 0 else math.ceil(length / bins)
+    steps = (torch.arange(bins * max(count, 0), dtype=torch.float64) + 0.5) / max(count, 1)
+    at = start + steps * (length / bins)
+    inside = (at >= -1) & (at <= size)
+    at = at.clamp(0, size - 1)
+    low = at.floor().long()
+    high = (low + 1).clamp(max=size - 1)
+    share = at - low
+    weights = torch.zeros(len(at), size, dtype=torch.float64)
+    rows = torch.arange(len(at))
+    weights.index_put_((rows, low), (1 - share) * inside, accumulate=True)
+    weights.index_put_((rows, high), share * inside, accumulate=True)
+    return weights.view(bins, -1, size).sum(1) / max(count, 1)
 
 
 def check_versions(torch_version: str, vision_version: str) -> None:

@@ -38,6 +38,7 @@ class ClassicalEngine:
     title = "Classical (no model)"
     identity = "classical"
     device = "cpu"
+    nbytes = 0
 
     def encode(self, chip: NDArray[np.uint8], task: Task) -> Embedding:
         """Cut an RGB chip (h, w, 3) uint8 into regions."""
