@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from samdesk.domain.geometry import Bounds, Plane
+import shapely
+
+from samdesk.domain.geometry import Bounds, Plane, Shape
 
 from .workspace import Ask, Workspace
 
@@ -18,18 +20,24 @@ IMAGE_FILTER = (
     "Images (*.tif *.tiff *.btf *.svs *.ndpi *.mrxs *.scn *.bif *.vms *.vmu *.svslide *.dcm "
     "*.png *.jpg *.jpeg *.bmp *.webp);;samdesk projects (*.gpkg);;All files (*)"
 )
+WEIGHT_FILTER = "Weights (*.pt *.pth *.safetensors *.ckpt);;All files (*)"
+
+PREPARE_EXACTLY = 200
+"""Up to so many annotations their outlines decide what is prepared, beyond it the box around them."""
 
 
 class View(Protocol):
     """What commands may ask of the window."""
 
     def fit(self) -> None: ...
+    def looking_at(self) -> tuple[Bounds, float]: ...
     def zoom_to(self, scale: float) -> None: ...
     def zoom_by(self, factor: float) -> None: ...
     def show_bounds(self, bounds: Bounds) -> None: ...
     def show_palette(self) -> None: ...
     def show_preferences(self) -> None: ...
     def show_contrast(self) -> None: ...
+    def show_find(self) -> None: ...
     def show_shortcuts(self) -> None: ...
     def show_about(self) -> None: ...
     def open_log(self) -> None: ...
@@ -105,6 +113,28 @@ def _save(c: Context) -> None:
         c.workspace.save_as(path)
 
 
+def _prepare_view(c: Context) -> None:
+    bounds, scale = c.view.looking_at()
+    c.workspace.prepare(bounds, "the view", scale)
+
+
+def _prepare_selection(c: Context) -> None:
+    w = c.workspace
+    where: Bounds | Shape | None = w.annotations_bounds(w.selection.ids)
+    if where is None:
+        return
+    chosen = [w.document.get(i).shape.to_shapely() for i in w.selection.ids[:PREPARE_EXACTLY]]
+    what = "the annotation" if len(chosen) == 1 else f"{len(w.selection.ids):,} annotations"
+    if len(chosen) == len(w.selection.ids):
+        where = Shape.from_shapely(shapely.union_all(chosen))
+    w.prepare(where, what, c.view.looking_at()[1])
+
+
+def _prepare_image(c: Context) -> None:
+    if c.workspace.image is not None:
+        c.workspace.prepare(Bounds(0, 0, *c.workspace.image.size), "the image", c.view.looking_at()[1])
+
+
 def _import(c: Context) -> None:
     for path in c.ask.open_files("Import annotations", GEOJSON_FILTER):
         c.workspace.import_geojson(path)
@@ -117,6 +147,11 @@ def _export(c: Context) -> None:
     path = c.ask.save_file("Export annotations", f"{image.source.path.stem}.geojson", GEOJSON_FILTER)
     if path is not None:
         c.workspace.export_geojson(path)
+
+
+def _open_weights(c: Context) -> None:
+    for path in c.ask.open_files("Open a weight file", WEIGHT_FILTER)[:1]:
+        c.workspace.models.open_file(path)
 
 
 def _drop(c: Context) -> None:
@@ -187,7 +222,16 @@ COMMANDS = {
                 lambda c: c.workspace.session.take_back()),
         Command("segment.next", "Next Candidate", ("X",), "Segment/2", "several candidates",
                 lambda c: c.workspace.session.cycle()),
+        Command("model.open", "Open Weight File…", (), "Segment/4", "always", _open_weights),
         Command("segment.hover", "Preview Under the Cursor", (), "Segment/3", "always", _toggle("hover")),
+        Command("prepare.view", "Prepare This View", ("Shift+P",), "Segment/5", "image", _prepare_view,
+                "Encode it now, so that clicks are answered at once"),
+        Command("prepare.selection", "Prepare the Selection", (), "Segment/5", "selection",
+                _prepare_selection),
+        Command("prepare.image", "Prepare the Whole Image", (), "Segment/5", "image", _prepare_image),
+        Command("view.warm", "Show Prepared Areas", (), "View/2", "image", _toggle("warm_chips")),
+        Command("find.show", "Find…", ("Ctrl+F",), "Segment/6", "image", lambda c: c.view.show_find(),
+                "Search by words or example, or outline everything"),
         Command("view.fit", "Zoom to Fit", ("Ctrl+0", "Home"), "View", "image", lambda c: c.view.fit()),
         Command("view.full", "Full Resolution (1:1)", ("Ctrl+1",), "View", "image",
                 lambda c: c.view.zoom_to(1.0)),
@@ -220,6 +264,7 @@ POINTER_HELP = (
     ("Click", "Find the object here; more clicks refine it"),
     ("Alt+click, right click", "Take this part away"),
     ("Drag", "Find the object in this box"),
+    ("Shift+drag", "Add a box for another part of the object"),
     ("Double click", "Find and keep"),
     ("Wheel, pinch", "Zoom at the cursor"),
     ("Middle drag, Space+drag, arrows", "Move the view"),

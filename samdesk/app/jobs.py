@@ -13,7 +13,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Generic, Literal, TypeVar
 
 from psygnal import Signal
@@ -28,6 +28,28 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 Dispatch = Callable[[Callable[[], None]], None]
 
 REPORT_EVERY_S = 0.05
+
+
+class _GiveWay(Exception):  # noqa: N818 - not an error: the job goes on later
+    """Raised by a function that wants to be called again once more urgent jobs have run."""
+
+
+class _Steps(Generic[T]):
+    """A generator as a function that is called once for every step."""
+
+    def __init__(self, make: Callable[[Task], Generator[None, None, T]]) -> None:
+        self._make = make
+        self._made: Generator[None, None, T] | None = None
+
+    def __call__(self, task: Task) -> T:
+        if self._made is None:
+            self._made = self._make(task)
+        try:
+            next(self._made)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        raise _GiveWay
 
 
 class Job(Generic[T]):
@@ -74,11 +96,14 @@ class Job(Generic[T]):
         self._task.cancel()
         self._lane.jobs._finish(self, "cancelled")
 
-    def run(self) -> None:
-        self.started = time.monotonic()
+    def run(self) -> bool:
+        """Run the function; False when it wants to be called again."""
+        self.started = self.started or time.monotonic()
         self._lane.jobs._announce(self)
         try:
             result = self._function(self._task)
+        except _GiveWay:
+            return self.finished
         except Cancelled:
             self._lane.jobs._finish(self, "cancelled")
         except SamdeskError as error:
@@ -101,6 +126,7 @@ class Job(Generic[T]):
             self.result = result
             if not self._lane.jobs._finish(self, "done") and self._discard is not None:
                 self._discard(result)
+        return True
 
     def _reported(self, progress: Progress) -> None:
         self.progress = progress
@@ -173,6 +199,22 @@ class Lane:
         self.jobs._announce(job)
         return job
 
+    def submit_steps(
+        self,
+        function: Callable[[Task], Generator[None, None, T]],
+        *,
+        title: str = "",
+        key: str | None = None,
+        done: Callable[[Job[T]], None] | None = None,
+        priority: int = 0,
+    ) -> Job[T]:
+        """Queue a generator as one job: at every `yield`, jobs of lower `priority` go first.
+
+        Its result is what the generator returns. Cancelled between two steps, it is not resumed.
+        Parameters as in `submit`.
+        """
+        return self.submit(_Steps(function), title=title, key=key, done=done, priority=priority)
+
     def forget(self, job: Job[Any]) -> None:
         """Let go of an ended job, and so of its result."""
         for key in [key for key, kept in self._keyed.items() if kept is job]:
@@ -217,22 +259,25 @@ class Lane:
                     self._wake.wait()
                 if not self._queue:
                     return
-                job = heapq.heappop(self._queue)[2]
-                if job.state != "queued":
+                priority, _, job = heapq.heappop(self._queue)
+                if not self.jobs._begin(job):
                     continue
-                job.state = "running"
                 self._busy += 1
+            ended = True
             try:
-                job.run()
+                ended = job.run()
             finally:
-                del job
                 with self._wake:
+                    if not ended and not self._closed:
+                        heapq.heappush(self._queue, (priority, next(self._serial), job))
                     self._busy -= 1
                     self._wake.notify_all()
+                del job
 
 
-LANES = {"model": 1, "io": 1, "levels": 1, "journal": 1, "tiles": 2}
-"""Lane names and their number of threads. The journal has a lane of its own so that no import
+LANES = {"model": 1, "sketch": 1, "io": 1, "levels": 1, "journal": 1, "tiles": 2}
+"""Lane names and their number of threads. Sketches are what an engine without a model answers while
+the model is not ready. The journal has a lane of its own so that no import
 can stand between an accepted edit and the disk, and zoom levels have one so that nothing waits
 for them."""
 
@@ -302,6 +347,13 @@ class Jobs:
                 self._visible.append(job)
         if job.title:
             self.dispatch(lambda: self.changed.emit(job))
+
+    def _begin(self, job: Job[Any]) -> bool:
+        with self._lock:
+            if job.finished:
+                return False
+            job.state = "running"
+            return True
 
     def _finish(self, job: Job[Any], state: State) -> bool:
         with self._lock:

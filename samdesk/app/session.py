@@ -7,21 +7,23 @@ its generation is current. Must not know widgets, documents or files.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from psygnal import Signal
 
 from samdesk.domain.geometry import Bounds, Plane, Region
 from samdesk.domain.prompts import BoxPrompt, Candidate, PointPrompt, Prompts
-from samdesk.sdk import Image, Segmenter, chip_downsample, wider_chip
+from samdesk.domain.tasks import Task
+from samdesk.sdk import Image, MaskOptions, Segmenter, chip_downsample, wider_chip
 
+from .ahead import EncodeAhead
 from .jobs import Job, Jobs
 
-State = Literal["none", "cold", "encoding", "busy", "ready"]
+State = Literal["none", "loading", "cold", "encoding", "busy", "ready"]
 
-AHEAD_CHIPS = 4
-"""Chips encoded around the middle of a resting view."""
+STAND_IN_CHIPS = 2
+"""Chips that the stand-in encodes in a view for which the model is not ready."""
 
 WIDEN_MOST = 3
 """How often the downsample is doubled for an object that reaches beyond the chip."""
@@ -45,9 +47,12 @@ class Proposal:
         True when the candidates are only a preview of a click that was not made.
     label : str
         The engine's title.
-    state : {"none", "cold", "encoding", "busy", "ready"}
-        "cold": a prompt here would have to wait for the embedding; "encoding": it is being made;
-        "busy": a prompt is being answered; "none": no image.
+    state : {"none", "loading", "cold", "encoding", "busy", "ready"}
+        "loading": the model is not in memory yet; "cold": a prompt here would have to wait for
+        the embedding; "encoding": it is being made; "busy": a prompt is being answered;
+        "none": no image.
+    stand_in : str
+        Title of the engine that made the candidates while the chosen one is not ready; else empty.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -57,6 +62,7 @@ class Proposal:
     hover: bool = False
     label: str = ""
     state: State = "none"
+    stand_in: str = ""
 
     @property
     def current(self) -> Candidate | None:
@@ -71,6 +77,8 @@ class Counts:
     dropped: int = 0
     encoded: int = 0
     warm: int = 0
+    cold: int = 0
+    sketched: int = 0
 
 
 class PromptSession:
@@ -80,6 +88,9 @@ class PromptSession:
     ----------
     jobs : Jobs
     segmenter : Segmenter
+    stand_in : Segmenter, optional
+        Answers first, on a lane of its own, wherever the segmenter is not ready; its candidates
+        are marked, and replaced when the segmenter answers.
     commit : callable
         Receives the kept candidate and its prompts on `accept`; says whether it was kept.
 
@@ -95,18 +106,26 @@ class PromptSession:
     answered = Signal()
 
     def __init__(
-        self, jobs: Jobs, segmenter: Segmenter, commit: Callable[[Candidate, Prompts], bool]
+        self,
+        jobs: Jobs,
+        segmenter: Segmenter,
+        commit: Callable[[Candidate, Prompts], bool],
+        stand_in: Segmenter | None = None,
     ) -> None:
         self._lane = jobs.lane("model")
+        self._sketches = jobs.lane("sketch")
         self._segmenter = segmenter
+        self._chosen_stand_in = stand_in
         self._commit = commit
         self._image: Image | None = None
         self._plane = Plane()
-        self._ahead: list[Job[Any]] = []
+        self._ahead = EncodeAhead(self._lane, self._encoded_ahead)
+        self._sketch_ahead = EncodeAhead(self._sketches, self._encoded_ahead)
         self._asking: list[Job[Any]] = []
         self._scale = 1.0
         self._generation = 0
         self.hover_enabled = True
+        self.options = MaskOptions()
         self.counts = Counts()
         self._prompts = Prompts()
         self._candidates: tuple[Candidate, ...] = ()
@@ -118,6 +137,7 @@ class PromptSession:
         self._hover_at: PointPrompt | None = None
         self._hovering = False
         self._waiting = False
+        self._sketched = False
         self._accept_on_answer = False
         self._state: State = "none"
 
@@ -133,9 +153,7 @@ class PromptSession:
 
     def set_image(self, image: Image | None, plane: Plane = Plane()) -> None:
         """Look at another picture (or the same one displayed differently); drops the prompts."""
-        for job in (*self._ahead, *self._asking):
-            job.cancel()
-        self._ahead, self._asking = [], []
+        self._stop()
         self._image, self._plane = image, plane
         self.drop()
 
@@ -144,8 +162,40 @@ class PromptSession:
         self._image = image
 
     def set_segmenter(self, segmenter: Segmenter) -> None:
+        """Use another engine from the next prompt on; drops the prompts."""
+        self._stop()
         self._segmenter = segmenter
         self.drop()
+
+    def set_stand_in(self, stand_in: Segmenter | None) -> None:
+        """Who answers while the segmenter is not ready; None: nobody."""
+        self._sketch_ahead.stop()
+        self._chosen_stand_in = stand_in
+
+    def set_options(self, options: MaskOptions) -> None:
+        """Make shapes another way; a prompt that is there is asked again."""
+        if options == self.options:
+            return
+        self.options = options
+        if self._prompts:
+            self._ask(self._prompts, self._chip)
+
+    def refresh(self) -> None:
+        """The engine has become ready, or has failed to."""
+        self._refresh_state()
+        self.changed.emit()
+
+    def _stop(self) -> None:
+        self._ahead.stop()
+        self._sketch_ahead.stop()
+        for job in self._asking:
+            job.cancel()
+        self._asking = []
+
+    @property
+    def _stand_in(self) -> Segmenter | None:
+        other = self._chosen_stand_in
+        return None if other is None or other.name == self._segmenter.name else other
 
     # What the user does
 
@@ -159,7 +209,13 @@ class PromptSession:
             self._preview,
             self._segmenter.title,
             self._state,
+            self._answered_by_stand_in(),
         )
+
+    def _answered_by_stand_in(self) -> str:
+        shown = self._hovered if self._preview else self._candidates
+        other = self._stand_in
+        return other.title if other and shown and shown[0].engine == other.name else ""
 
     @property
     def has_prompts(self) -> bool:
@@ -167,7 +223,7 @@ class PromptSession:
 
     @property
     def can_accept(self) -> bool:
-        return bool(self._candidates) and not self._waiting
+        return bool(self._candidates) and (self._sketched or not self._waiting)
 
     def hover(self, x: float, y: float, scale: float) -> None:
         """Preview what a click at (x, y) would give; image px, scale in image px per screen px."""
@@ -203,8 +259,8 @@ class PromptSession:
         self._scale = scale
         self._ask(self._prompts.with_point(point))
 
-    def add_box(self, box: BoxPrompt, scale: float) -> None:
-        """Replace the box by a dragged one, cut to the image; points stay."""
+    def add_box(self, box: BoxPrompt, scale: float, more: bool = False) -> None:
+        """Replace the boxes by a dragged one, cut to the image, or add it (`more`); points stay."""
         self._box = None
         if self._image is None:
             return
@@ -213,12 +269,13 @@ class PromptSession:
             self.changed.emit()
             return
         self._scale = scale
-        self._ask(Prompts(self._prompts.points, (BoxPrompt(cut),)))
+        before = self._prompts.boxes if more else ()
+        self._ask(replace(self._prompts, boxes=(*before, BoxPrompt(cut))))
 
     def take_back(self) -> None:
-        """Remove the last point, else the box."""
-        points = self._prompts.points
-        left = Prompts(points[:-1], self._prompts.boxes if points else ())
+        """Remove the last point, else the last box."""
+        points, boxes = self._prompts.points, self._prompts.boxes
+        left = Prompts(points[:-1], boxes if points else boxes[:-1])
         if any(point.positive for point in left.points) or left.boxes:
             self._ask(left)
         else:
@@ -240,9 +297,11 @@ class PromptSession:
         return True
 
     def accept_when_ready(self) -> None:
-        """Accept now, or as soon as the running prompt is answered."""
-        if not self.accept() and self._waiting:
+        """Accept now, or as soon as the engine has answered; a stand-in's answer does not count."""
+        if self._waiting:
             self._accept_on_answer = True
+        else:
+            self.accept()
 
     def drop(self) -> None:
         """Forget the prompts and the candidate."""
@@ -257,57 +316,15 @@ class PromptSession:
         if self._image is None or self._prompts:
             return
         self._scale = scale
-        image, plane, segmenter = self._image, self._plane, self._segmenter
-        cold = [
-            chip for chip in self._chips_ahead(bounds, scale) if not segmenter.is_warm(image, chip, plane)
-        ]
-        if not cold:
-            self._refresh_state()
-            self.changed.emit()
-            return
-
-        self._state = "encoding"
+        image, plane, at = self._image, self._plane, self._hover_at
+        self._ahead.rest(self._segmenter, image, plane, bounds, scale, at)
+        if self._stand_in is not None and self._ahead.active:
+            self._sketch_ahead.rest(self._stand_in, image, plane, bounds, scale, at, STAND_IN_CHIPS)
+        self._refresh_state()
         self.changed.emit()
-        self._stop_ahead()
-        self._ahead = [self._encode_later(image, chip, plane) for chip in cold]
 
-    def _encode_later(self, image: Image, chip: Region, plane: Plane) -> Job[Any]:
-        segmenter = self._segmenter
-        return self._lane.submit(
-            lambda task: segmenter.embed(image, chip, plane, task), done=self._encoded_ahead, priority=5
-        )
-
-    def _stop_ahead(self) -> None:
-        for job in self._ahead:
-            job.cancel()
-        self._ahead = []
-
-    def _chips_ahead(self, bounds: Bounds, scale: float) -> list[Region]:
-        assert self._image is not None
-        whole = Bounds(0, 0, *self._image.size)
-        seen = bounds.intersection(whole)
-        if seen.is_empty:
-            return []
-        downsample = chip_downsample(scale)
-        middle = self._hover_at[:2] if self._hover_at else seen.center
-        xs = {seen.center[0], seen.x0 + seen.width / 4, seen.x1 - seen.width / 4}
-        ys = {seen.center[1], seen.y0 + seen.height / 4, seen.y1 - seen.height / 4}
-        around = sorted(
-            ((x, y) for x in xs for y in ys),
-            key=lambda p: (p[0] - middle[0]) ** 2 + (p[1] - middle[1]) ** 2,
-        )
-        chips: list[Region] = []
-        for x, y in [middle, *around]:
-            chip = self._segmenter.chip(self._image, Prompts((PointPrompt(x, y),)), downsample)
-            if chip not in chips:
-                chips.append(chip)
-        return chips[:AHEAD_CHIPS]
-
-    def _encoded_ahead(self, job: Job[Any]) -> None:
-        if job not in self._ahead:
-            return
-        self._ahead.remove(job)
-        self.counts.encoded += job.state == "done"
+    def _encoded_ahead(self) -> None:
+        self.counts.encoded += 1
         if self._prompts:
             return
         self._refresh_state()
@@ -323,8 +340,7 @@ class PromptSession:
         self._candidates = self._hovered = ()
         self._index = self._widened = 0
         self._box = self._chip = self._hover_at = None
-        self._hovering = self._waiting = self._accept_on_answer = False
-        self._state = "none" if self._image is None else "ready"
+        self._hovering = self._waiting = self._sketched = self._accept_on_answer = False
 
     @property
     def _preview(self) -> bool:
@@ -333,45 +349,77 @@ class PromptSession:
     def _ask(self, prompts: Prompts, chip: Region | None = None) -> None:
         assert self._image is not None
         self._generation += 1
-        generation, image, plane = self._generation, self._image, self._plane
-        segmenter = self._segmenter
+        generation, image = self._generation, self._image
         if chip is None:
-            chip = segmenter.chip(image, prompts, chip_downsample(self._scale), self._chip)
-        self._stop_ahead()
+            chip = self._segmenter.chip(image, prompts, chip_downsample(self._scale), self._chip)
+        self._ahead.give_way(chip)
         self._prompts, self._chip, self._hovered = prompts, chip, ()
-        self._waiting = True
-        warm = segmenter.is_warm(image, chip, plane)
+        self._waiting, self._sketched = True, False
+        warm = self._segmenter.is_warm(image, chip, self._plane)
         self.counts.warm += warm
-        self._state = "busy" if warm else "encoding"
+        self.counts.cold += not warm
+        self._refresh_state()
         self.changed.emit()
-        self._asking = [
-            self._lane.submit(
-                lambda task: segmenter.segment(image, prompts, plane=plane, chip=chip, task=task),
-                key="prompt",
-                done=lambda job: self._arrived(job, generation),
-                priority=-1,
+        job = self._lane.submit(
+            self._asked(self._segmenter, prompts, chip),
+            key="prompt",
+            done=lambda job: self._arrived(job, generation),
+            priority=-1,
+        )
+        self._asking = [job]
+        if not warm and self._stand_in is not None and not self._widened:
+            self._asking.append(
+                self._sketches.submit(
+                    self._asked(self._stand_in, prompts, chip),
+                    key="prompt",
+                    done=lambda job: self._sketch_arrived(job, generation),
+                    priority=-1,
+                )
             )
-        ]
+
+    def _asked(
+        self, segmenter: Segmenter, prompts: Prompts, chip: Region
+    ) -> Callable[[Task], list[Candidate]]:
+        assert self._image is not None
+        image, plane, options = self._image, self._plane, self.options
+        return lambda task: segmenter.segment(
+            image, prompts, plane=plane, chip=chip, options=options, task=task
+        )
+
+    def _sketch_arrived(self, job: Job[list[Candidate]], generation: int) -> None:
+        if generation != self._generation or not self._waiting or job.state != "done":
+            return
+        self.counts.sketched += 1
+        self._show(job.result)
+        self._sketched = bool(self._candidates)
+        self.changed.emit()
 
     def _arrived(self, job: Job[list[Candidate]], generation: int) -> None:
         if generation != self._generation:
             self.counts.dropped += 1
             return
-        self._candidates = tuple(job.result or ())
-        self._index = 0
-        wider = self._wider()
+        failed = job.state == "failed"
+        if not (failed and self._sketched):  # then what the stand-in found stays
+            self._show(job.result)
+        self._sketched = self._sketched and failed
+        wider = None if failed else self._wider()
         if wider is not None:
             self._widened += 1
             self._ask(self._prompts, wider)
             return
         self._waiting = False
-        self._state = "ready"
+        self._refresh_state()
         self.counts.answered += 1
         if self._accept_on_answer:
             self._accept_on_answer = False
-            self.accept()
+            if not failed:
+                self.accept()
         self.changed.emit()
         self.answered.emit()
+
+    def _show(self, candidates: list[Candidate] | None) -> None:
+        self._candidates = tuple(candidates or ())
+        self._index = 0
 
     def _wider(self) -> Region | None:
         """A chip to ask again on, when the best candidate was cut by the border of this one."""
@@ -385,16 +433,21 @@ class PromptSession:
         """One preview in flight; when it lands, the newest pointer position is asked next."""
         assert self._image is not None
         assert self._hover_at is not None
-        point, image, plane = self._hover_at, self._image, self._plane
-        generation, segmenter, prompts = self._generation, self._segmenter, Prompts((self._hover_at,))
-        chip = segmenter.chip(image, prompts, chip_downsample(self._scale))
-        if not segmenter.is_warm(image, chip, plane):
-            self._set_hovered((), "encoding" if self._ahead else "cold")
-            return
+        point, image, generation = self._hover_at, self._image, self._generation
+        prompts = Prompts((point,))
+        chip = self._segmenter.chip(image, prompts, chip_downsample(self._scale))
+        who, lane = self._segmenter, self._lane
+        if not who.is_warm(image, chip, self._plane):
+            self._refresh_state()
+            other = self._stand_in
+            if other is None or not other.is_warm(image, chip, self._plane):
+                self._set_hovered(())
+                return
+            who, lane = other, self._sketches
         self._hovering = True
         self._asking = [
-            self._lane.submit(
-                lambda task: segmenter.segment(image, prompts, plane=plane, chip=chip, task=task),
+            lane.submit(
+                self._asked(who, prompts, chip),
                 key="hover",
                 done=lambda job: self._previewed(job, generation, point),
             )
@@ -406,27 +459,36 @@ class PromptSession:
         self._hovering = False
         if self._hover_at is None:
             return
-        self._set_hovered(tuple(job.result or ())[:1], "ready")
+        self._refresh_state()
+        self._set_hovered(tuple(job.result or ())[:1])
         if self._hover_at != point:
             self._preview_next()
 
-    def _set_hovered(self, candidates: tuple[Candidate, ...], state: State | None = None) -> None:
-        state = state or self._state
-        if (candidates, state) != (self._hovered, self._state):
-            self._hovered, self._state = candidates, state
+    def _set_hovered(self, candidates: tuple[Candidate, ...]) -> None:
+        if candidates != self._hovered:
+            self._hovered = candidates
             self.changed.emit()
 
     def _refresh_state(self) -> None:
-        if self._image is None:
-            self._state = "none"
-        elif self._waiting:
-            self._state = "busy"
-        elif self._hover_at is not None:
-            chip = self._segmenter.chip(self._image, Prompts((self._hover_at,)), chip_downsample(self._scale))
-            warm = self._segmenter.is_warm(self._image, chip, self._plane)
-            self._state = "ready" if warm else "encoding" if self._ahead else "cold"
-        else:
-            self._state = "encoding" if self._ahead else "ready"
+        before, self._state = self._state, self._state_now()
+        if before != self._state:
+            self.changed.emit()
+
+    def _state_now(self) -> State:
+        image = self._image
+        if image is None:
+            return "none"
+        if not self._segmenter.is_loaded:
+            return "loading"
+        chip = self._chip if self._waiting else None
+        if chip is None and self._hover_at is not None:
+            chip = self._segmenter.chip(image, Prompts((self._hover_at,)), chip_downsample(self._scale))
+        warm = chip is None or self._segmenter.is_warm(image, chip, self._plane)
+        if self._waiting:
+            return "busy" if warm else "encoding"
+        if chip is not None and warm:
+            return "ready"
+        return "encoding" if self._ahead.active else "cold" if chip is not None else "ready"
 
 
 def _inside(x: float, y: float, image: Image) -> bool:

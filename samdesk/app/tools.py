@@ -103,7 +103,8 @@ class MoveTool:
 
 
 class SegmentTool:
-    """Hover previews, a click is a point, Alt or the right button a negative one, a drag a box.
+    """Hover previews, a click is a point, Alt or the right button a negative one, a drag a box;
+    a drag with Shift adds a box.
 
     A double click keeps the candidate.
     """
@@ -134,7 +135,7 @@ class SegmentTool:
         if start is None:
             return
         if start.button == "left" and _dragged(start, pointer):
-            self._session.add_box(BoxPrompt(self._box(pointer)), pointer.scale)
+            self._session.add_box(BoxPrompt(self._box(pointer)), pointer.scale, more=pointer.shift)
         else:
             positive = start.button == "left" and not start.alt
             self._session.add_point(PointPrompt(start.x, start.y, positive), pointer.scale)

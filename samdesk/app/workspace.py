@@ -7,6 +7,7 @@ know widgets.
 from __future__ import annotations
 
 import hashlib
+import math
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from samdesk import paths
 from samdesk.domain.columns import LOCKED, Annotation, AnnotationClass, Table
 from samdesk.domain.document import Document, Selection
 from samdesk.domain.errors import SamdeskError
-from samdesk.domain.geometry import Bounds, Plane
+from samdesk.domain.geometry import Bounds, Plane, Region, Shape
 from samdesk.domain.history import Edit, History
 from samdesk.domain.outline import simplify
 from samdesk.domain.prompts import Candidate, Prompts
@@ -30,16 +31,24 @@ from samdesk.images.contrast import Display
 from samdesk.images.pyramid import build_pyramid, needs_pyramid
 from samdesk.images.source import ImageSource
 from samdesk.images.tiles import BlockCache
-from samdesk.sdk import Image, Segmenter, open_image, provenance
+from samdesk.sdk import Image, MaskOptions, Segmenter, chip_downsample, open_image, provenance
+from samdesk.weights import Registry
 
+from .finding import ExampleTool, FindSession
 from .jobs import Job, Jobs
 from .journal import PROJECT_SUFFIX, Journal, autosave_dir
+from .models import CLASSICAL, Models
+from .precompute import Preparing, visible_ready_chips
 from .recovery import Mark
+from .review import Review
 from .session import PromptSession
 from .settings import Settings
 from .tools import TOOLS, Tool
 
 GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
+
+MASK_SETTINGS = ("candidates", "mask_percent", "min_area", "smooth")
+"""Settings that decide how an answer becomes a shape."""
 
 FLUSH_S = 5.0
 """How long closing waits for edits that are being written."""
@@ -110,7 +119,14 @@ class Workspace:
     saved_changed = Signal()
     notice = Signal(Notice)
 
-    def __init__(self, jobs: Jobs, settings: Settings, segmenter: Segmenter, ask: Ask | None = None) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        settings: Settings,
+        segmenter: Segmenter,
+        ask: Ask | None = None,
+        registry: Registry | None = None,
+    ) -> None:
         self.jobs = jobs
         self.settings = settings
         self.ask = ask
@@ -123,9 +139,24 @@ class Workspace:
         self._import_later: list[Path] = []
         self._levels: Job[ImageSource] | None = None
         self._new_document()
+        self.embeddings = segmenter.cache
+        self.embeddings.later = lambda write: jobs.lane("io").submit(lambda task: write(), priority=9)
+        self._stand_in = segmenter
         self.session = PromptSession(jobs, segmenter, self._keep)
         self.session.hover_enabled = settings["hover"]
+        self.session.options = _mask_options(settings)
+        self.session.set_stand_in(segmenter if settings["stand_in"] else None)
+        self.models = Models(jobs, settings, self.session, segmenter, self.embeddings, registry)
+        self.models.failed.connect(lambda error: self.notice.emit(Notice("error", error.message, error.hint)))
+        self.preparing = Preparing(jobs)
+        self.models.changed.connect(self._model_changed)
+        self.preparing.finished.connect(lambda text: self.notice.emit(Notice("info", text)))
+        self.review = Review(self._keep_found)
+        self.finding = FindSession(jobs, segmenter, self.review, lambda: self.document.snapshot())
+        self.finding.options = self.session.options
         self._tools: dict[str, Tool] = {name: spec.make(self) for name, spec in TOOLS.items()}
+        self._tools["example"] = ExampleTool(self.finding, positive=True)
+        self._tools["counterexample"] = ExampleTool(self.finding, positive=False)
         self.tool_name = "segment"
         self.mark = Mark(paths.state_dir() / "windows")
         jobs.failed.connect(self._job_failed)
@@ -247,7 +278,7 @@ class Workspace:
         self._new_document()
         self.document.replace_all(opened.table, opened.classes or None)
         self.document.changed.connect(self._edited)
-        self.session.set_image(self.image, self.plane)
+        self._look_at_image()
         self.image_changed.emit()
         self._tell_about_store(opened)  # before the store is told about this image
         self._remember()
@@ -304,6 +335,7 @@ class Workspace:
             if job.state == "done" and job.result and self.image and self.image.source is source:
                 self.image = replace(self.image, source=job.result)
                 self.session.set_levels(self.image)
+                self.finding.set_levels(self.image)
                 self.levels_changed.emit()
 
         self._levels = self.jobs.lane("levels").submit(
@@ -320,7 +352,9 @@ class Workspace:
         self.history = History(self.document, limit_bytes=int(self.settings["undo_mb"]) << 20)
 
     def _close_image(self) -> None:
+        self.preparing.stop()
         self.session.set_image(None)
+        self.finding.set_image(None)
         if self._levels is not None:
             self._levels.cancel()
             self._levels = None
@@ -397,8 +431,29 @@ class Workspace:
         self.selection.set([annotation.id])
         return True
 
+    def _keep_found(self, candidates: list[Candidate]) -> bool:
+        tolerance, prompts = self.settings["outline_tolerance"], self.finding.asked
+        found = [
+            Annotation(
+                shape=simplify(one.shape, tolerance),
+                class_name=self.active_class,
+                plane=self.review.plane,
+                provenance=provenance(one, prompts),
+            )
+            for one in candidates
+        ]
+        count = f"{len(found):,} annotations" if len(found) > 1 else "annotation"
+        return self.do(self.document.adding(found, f"Add {count}"))
+
     def select_at(self, x: float, y: float, tolerance: float, add: bool = False) -> None:
-        """Select what lies under a click; clicking again takes what lies below it."""
+        """Select what lies under a click; clicking again takes what lies below it.
+
+        A candidate of the review goes first.
+        """
+        index = self.review.at(x, y, tolerance) if self.plane == self.review.plane else None
+        if index is not None:
+            self.review.current = index
+            return
         hits = self.document.snapshot().hit(x, y, self.plane, tolerance)
         if not hits:
             if not add:
@@ -454,10 +509,20 @@ class Workspace:
 
     # Looking
 
+    def _model_changed(self) -> None:
+        self.finding.set_segmenter(self.session.segmenter)
+        if self.models.is_loading or self.models.current == CLASSICAL:
+            self.preparing.stop()
+
+    def _look_at_image(self) -> None:
+        self.session.set_image(self.image, self.plane)
+        self.finding.set_image(self.image, self.plane)
+
     def set_display(self, display: Display) -> None:
         if self.image is not None:
+            self.preparing.stop()
             self.image = replace(self.image, display=display)
-            self.session.set_image(self.image, self.plane)
+            self._look_at_image()
             self.display_changed.emit()
 
     def set_plane(self, plane: Plane) -> None:
@@ -467,8 +532,23 @@ class Workspace:
         plane = Plane(min(max(plane.z, 0), source.size_z - 1), min(max(plane.t, 0), source.size_t - 1))
         if plane != self.plane:
             self.plane = plane
-            self.session.set_image(self.image, plane)
+            self._look_at_image()
             self.plane_changed.emit()
+
+    # Preparing
+
+    def prepare(self, where: Bounds | Shape, what: str, scale: float) -> None:
+        """Encode what clicks inside `where` will need; scale in image px per screen px. Returns at once."""
+        if self.image is not None:
+            self.preparing.start(
+                self.session.segmenter, self.image, where, what, chip_downsample(scale), self.plane, self.ask
+            )
+
+    def ready_chips(self, bounds: Bounds, scale: float) -> list[Region]:
+        """The chips in view on which prompts are answered at once, if the user wants to see them."""
+        if self.image is None or not self.settings["warm_chips"]:
+            return []
+        return visible_ready_chips(self.session.segmenter, self.image, bounds, scale, self.plane)
 
     # Keeping
 
@@ -578,10 +658,33 @@ class Workspace:
             self.history.limit_bytes = int(self.settings["undo_mb"]) << 20
         elif name == "blocks_mb":
             self.blocks.limit_bytes = int(self.settings["blocks_mb"]) << 20
+        elif name in MASK_SETTINGS:
+            self.session.set_options(_mask_options(self.settings))
+            self.finding.options = self.session.options
+        elif name == "stand_in":
+            self.session.set_stand_in(self._stand_in if self.settings["stand_in"] else None)
+        elif name == "device":
+            self.models.reload()
+        elif name == "embeddings_mb":
+            self.embeddings.memory.limit_bytes = int(self.settings["embeddings_mb"]) << 20
+        elif name == "embeddings_disk_mb" and self.embeddings.disk is not None:
+            self.embeddings.disk.limit_bytes = int(self.settings["embeddings_disk_mb"]) << 20
+            trim = self.embeddings.disk.trim
+            self.jobs.lane("io").submit(lambda task: trim(), key="trim embeddings")
 
     def annotations_bounds(self, ids: Iterable[uuid.UUID]) -> Bounds | None:
         """The box around these annotations."""
         return self.document.table(list(ids)).bounding_box()
+
+
+def _mask_options(settings: Settings) -> MaskOptions:
+    share = settings["mask_percent"] / 100
+    return MaskOptions(
+        multimask={"auto": None, "several": True, "one": False}[settings["candidates"]],
+        threshold=math.log(share / (1 - share)),
+        min_area_px=settings["min_area"],
+        smooth_px=settings["smooth"],
+    )
 
 
 def _is_geojson(path: Path) -> bool:

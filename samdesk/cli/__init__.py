@@ -20,20 +20,11 @@ examples:
   samdesk demo                         the main job on sample images, with a report
   samdesk info slide.svs               levels, channels, pixel size
   samdesk segment cells.png --point 120,80 --out cells.geojson
+  samdesk automask cells.png --engine sam2_t --out cells.geojson
+  samdesk weights list                 models that can be downloaded
+  samdesk doctor                       what runs here, and why the rest does not
 
 'samdesk COMMAND --help' tells more about a command.
-"""
-
-SEGMENT_EPILOG = """\
-Coordinates are full-resolution image pixels, x right, y down, counted on pixel edges:
-the middle of the first pixel is 0.5,0.5. All points and boxes together describe one
-object; with --each every positive point and every box is an object of its own.
-
-examples:
-  one object from a click:           samdesk segment a.tif --point 512,300 --out a.geojson
-  take a part away:                  ... --point 512,300 --point 540,310,-
-  two objects from two boxes:        ... --each --box 10,10,90,80 --box 200,40,260,110
-  look from further away (µm/px):    ... --level-um 2
 """
 
 
@@ -68,9 +59,11 @@ def _parser(command: str, description: str, epilog: str = "") -> argparse.Argume
 
 
 def _window(arguments: Sequence[str]) -> int:
+    from .options import add_model
+
     parser = _parser("", "Annotate images of any size: click, check the outline, press Enter.", EPILOG)
     parser.add_argument("--version", action="version", version=f"samdesk {samdesk.__version__}")
-    parser.add_argument("--engine", default="classical", help="engine of the Segment tool (classical)")
+    add_model(parser, "the model of the last time")
     parser.add_argument(
         "files",
         nargs="*",
@@ -79,10 +72,10 @@ def _window(arguments: Sequence[str]) -> int:
         help="image, OME-Zarr folder, project or GeoJSON; or a command: " + ", ".join(COMMANDS),
     )
     options = parser.parse_args(arguments)
-    from samdesk.engines.base import engine_spec
     from samdesk.ui.start import run
 
-    return run(options.files, engine_spec(options.engine).name)
+    given = options.engine is not None or options.weights is not None
+    return run(options.files, (options.engine, options.weights) if given else None)
 
 
 def _demo(arguments: Sequence[str]) -> int:
@@ -102,27 +95,11 @@ def _demo(arguments: Sequence[str]) -> int:
 
 
 def _segment(arguments: Sequence[str]) -> int:
-    parser = _parser(
-        "segment", "Find the object that points and boxes describe; write GeoJSON.", SEGMENT_EPILOG
-    )
-    parser.add_argument("image", type=Path, metavar="IMAGE")
-    parser.add_argument("--point", action="append", default=[], metavar="X,Y[,-]",
-                        help="a point on the object, or with ',-' beside it; may be repeated")  # fmt: skip
-    parser.add_argument("--box", action="append", default=[], metavar="X1,Y1,X2,Y2",
-                        help="a box around the object; may be repeated")  # fmt: skip
-    parser.add_argument("--each", action="store_true", help="every positive point and box is its own object")
-    parser.add_argument("--engine", default="classical", help="see 'samdesk --help' (classical)")
-    parser.add_argument("--level-um", type=float, metavar="UM", help="µm per pixel that the engine sees")
-    parser.add_argument("--downsample", type=float, metavar="N",
-                        help="image pixels per pixel that the engine sees (1)")  # fmt: skip
-    parser.add_argument("--z", type=int, default=0, help="z slice, from 0")
-    parser.add_argument("--t", type=int, default=0, help="time point, from 0")
-    parser.add_argument("--class", dest="class_name", metavar="NAME", help="class of the annotations")
-    parser.add_argument("--out", required=True, metavar="FILE", help="GeoJSON file, or - for standard output")
-    options = parser.parse_args(arguments)
-    from .segment import run_segment
+    from .segment import EPILOG, add_arguments, run_segment
 
-    return run_segment(options)
+    parser = _parser("segment", "Find the object that prompts describe; write GeoJSON.", EPILOG)
+    add_arguments(parser)
+    return run_segment(parser.parse_args(arguments))
 
 
 def _info(arguments: Sequence[str]) -> int:
@@ -135,4 +112,47 @@ def _info(arguments: Sequence[str]) -> int:
     return run_info(options.image, options.json)
 
 
-COMMANDS = {"demo": _demo, "segment": _segment, "info": _info}
+def _automask(arguments: Sequence[str]) -> int:
+    from .automask import EPILOG, add_arguments, run_automask
+
+    parser = _parser("automask", "Outline everything in an image or a part of it; write GeoJSON.", EPILOG)
+    add_arguments(parser)
+    return run_automask(parser.parse_args(arguments))
+
+
+def _embed(arguments: Sequence[str]) -> int:
+    from .embed import EPILOG, add_arguments, run_embed
+
+    parser = _parser(
+        "embed", "Let a model prepare an image ahead of time, so that clicks find it done.", EPILOG
+    )
+    add_arguments(parser)
+    return run_embed(parser.parse_args(arguments))
+
+
+def _doctor(arguments: Sequence[str]) -> int:
+    parser = _parser(
+        "doctor", "Say what this computer has, which engines can run here and why others cannot."
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    options = parser.parse_args(arguments)
+    from .doctor import run_doctor
+
+    return run_doctor(options.json)
+
+
+def _weights(arguments: Sequence[str]) -> int:
+    from .weights import run_weights
+
+    return run_weights(arguments)
+
+
+COMMANDS = {
+    "demo": _demo,
+    "segment": _segment,
+    "automask": _automask,
+    "embed": _embed,
+    "info": _info,
+    "weights": _weights,
+    "doctor": _doctor,
+}

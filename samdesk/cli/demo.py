@@ -90,7 +90,7 @@ def run_demo(out: Path, engine: str, stay: bool) -> int:
         from samdesk.ui.start import application, open_window
 
         app = application()
-        window = open_window((), engine)
+        window = open_window((), (engine, None))
         window.resize(*WINDOW)
         report: dict[str, Any] = {"engine": window.workspace.session.segmenter.title, "images": {}}
         for name, path, goals in _cases(slide):

@@ -74,7 +74,8 @@ class BatchLogits:
     logits : ndarray, (n, m, h, w) float32
         m proposals for each of n prompts; where an engine has fewer, the rest is -inf.
     scores : ndarray, (n, m) float32
-        In 0..1; 0 where there is no proposal.
+        As the model gives them, which may be a little beyond 0..1: cut off, the best would tie. 0
+        where there is no proposal.
     extent : (float, float) or None
         As in `MaskLogits`.
     """

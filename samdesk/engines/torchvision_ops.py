@@ -92,7 +92,7 @@ def keep_apart(
         with np.errstate(invalid="ignore", divide="ignore"):
             # 0 / 0 of two empty boxes is not larger than the threshold: both stay
             alive[rest] &= ~(shared / (areas[i] + areas[rest] - shared) > threshold)
-    return order[alive]
+    return np.asarray(order[alive])
 
 
 def _nms(dets: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:

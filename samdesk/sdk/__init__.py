@@ -5,19 +5,22 @@ Must not know any of those that use it.
 
 from .chips import chip_at, chip_downsample, clip_to_image, wider_chip
 from .image import Image, open_image, pixel_text
-from .loading import load_segmenter
+from .loading import EnginePool, find_weights, load_segmenter, usable_weights
 from .segmenter import MaskOptions, Segmenter, provenance
 
 __all__ = [
+    "EnginePool",
     "Image",
     "MaskOptions",
     "Segmenter",
     "chip_at",
     "chip_downsample",
     "clip_to_image",
+    "find_weights",
     "load_segmenter",
     "open_image",
     "pixel_text",
     "provenance",
+    "usable_weights",
     "wider_chip",
 ]

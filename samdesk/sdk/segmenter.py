@@ -6,7 +6,7 @@ Shared by the window, the server, the command line and notebooks. Must not know 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -19,12 +19,10 @@ from samdesk.domain.outline import logits_to_shape
 from samdesk.domain.prompts import Candidate, Prompts
 from samdesk.domain.tasks import Task
 from samdesk.engines.base import ConceptEngine, Embedding, Engine, EngineSpec, MaskLogits
-from samdesk.engines.cache import EmbeddingCache
+from samdesk.engines.cache import EmbeddingKey, EmbeddingStore
 
 from .chips import chip_at, clip_to_image, is_cut, well_inside
 from .image import Image
-
-EMBEDDING_CACHE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,8 @@ class Segmenter:
     ----------
     engine : Engine or EngineSpec
         An engine, or the row of the table that says what `load` will give.
-    cache : EmbeddingCache, optional
+    cache : EmbeddingStore, optional
+        By default one in memory only.
     load : callable, optional
         Receives a `Task` and gives the engine; needed when `engine` is a row of the table.
     title : str, optional
@@ -70,13 +69,13 @@ class Segmenter:
     def __init__(
         self,
         engine: Engine | EngineSpec,
-        cache: EmbeddingCache | None = None,
+        cache: EmbeddingStore | None = None,
         load: Callable[[Task], Engine] | None = None,
         title: str = "",
     ) -> None:
         self.name = engine.name
         self.title = title or engine.title
-        self.cache = EmbeddingCache(EMBEDDING_CACHE_BYTES) if cache is None else cache
+        self.cache = EmbeddingStore() if cache is None else cache
         self._engine = None if isinstance(engine, EngineSpec) else engine
         self._load = load
 
@@ -99,7 +98,7 @@ class Segmenter:
         if self._engine is None:
             assert self._load is not None, "a row of the table was given without a way to load it"
             self._engine = self._load(task)
-            self.title = self._engine.title
+            self.name, self.title = self._engine.name, self._engine.title
         return self._engine
 
     @property
@@ -122,7 +121,7 @@ class Segmenter:
 
     def is_warm(self, image: Image, chip: Region, plane: Plane = Plane()) -> bool:
         """Whether prompts on this chip are answered without encoding."""
-        return self._engine is not None and self._key(self._engine, image, chip, plane) in self.cache
+        return self._engine is not None and self.cache.is_warm(key_of(self._engine, image, chip, plane))
 
     def embed(
         self, image: Image, chip: Region, plane: Plane = Plane(), task: Task | None = None
@@ -135,9 +134,11 @@ class Segmenter:
             self.load(task)
             timings = {"load": _since(started), **timings}
         engine = self.load(task)
-        key = self._key(engine, image, chip, plane)
-        known = self.cache.get(key)
+        key = key_of(engine, image, chip, plane)
+        started = time.perf_counter()
+        known = self.cache.get(key, engine)
         if known is not None:
+            timings["read"] = _since(started)
             return known, timings
         task.check()
         started = time.perf_counter()
@@ -147,7 +148,7 @@ class Segmenter:
         started = time.perf_counter()
         embedding = engine.encode(pixels, task)
         timings["encode"] = _since(started)
-        self.cache.put(key, embedding)
+        self.cache.put(key, engine, embedding)
         return embedding, timings
 
     def segment(
@@ -227,6 +228,7 @@ class Segmenter:
             When there is neither text nor a positive example, or this engine cannot do it.
         """
         task = task or Task()
+        self.load(task)
         if not self.finds:
             raise SamdeskError(
                 f"{self.title} cannot search by text or example.", "Choose SAM 3 as the model."
@@ -270,8 +272,10 @@ class Segmenter:
         shape = clip_to_image(outline, size)
         return Candidate(shape, answer.score, chip, is_cut(shape, chip, size), self.name)
 
-    def _key(self, engine: Engine, image: Image, chip: Region, plane: Plane) -> Hashable:
-        return image.source.identity, image.display.key, plane, chip, engine.identity
+
+def key_of(engine: Engine, image: Image, chip: Region, plane: Plane) -> EmbeddingKey:
+    """Everything that an embedding depends on."""
+    return EmbeddingKey(image.source.identity, image.display.key, plane, chip, engine.identity)
 
 
 def _since(started: float) -> float:
@@ -308,10 +312,18 @@ def check_prompts(prompts: Prompts, image: Image) -> None:
 
 def provenance(candidate: Candidate, prompts: Prompts) -> dict[str, Any]:
     """How a candidate came to be, as JSON values to keep with the annotation."""
-    return {
+    told: dict[str, Any] = {
         "engine": candidate.engine,
         "score": round(candidate.score, 4),
         "downsample": candidate.region.downsample,
         "points": [[p.x, p.y, int(p.positive)] for p in prompts.points],
-        "boxes": [list(b.bounds) for b in prompts.boxes],
+        "boxes": [list(b.bounds) for b in prompts.boxes if b.positive],
     }
+    beside = [list(b.bounds) for b in prompts.boxes if not b.positive]
+    if beside:
+        told["negative_boxes"] = beside
+    if prompts.text:
+        told["text"] = prompts.text
+    if prompts.prior is not None:
+        told["prior"] = True
+    return told

@@ -41,6 +41,7 @@ CHECKED: dict[str, Callable[[Context], bool]] = {
     **{f"tool.{name}": partial(_is_tool, name) for name in TOOLS},
     "segment.hover": lambda c: bool(c.workspace.settings["hover"]),
     "view.annotations": lambda c: bool(c.workspace.settings["annotations"]),
+    "view.warm": lambda c: bool(c.workspace.settings["warm_chips"]),
     "view.fill": lambda c: bool(c.workspace.settings["fill"]),
     "view.scale_bar": lambda c: bool(c.workspace.settings["scale_bar"]),
     "view.overview": lambda c: bool(c.workspace.settings["overview"]),

@@ -6,6 +6,7 @@ Decides nothing itself: verbs are in `samdesk.app.commands`, state is in the wor
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropE
 from PySide6.QtWidgets import (
     QDialog,
     QDockWidget,
-    QLabel,
     QMainWindow,
     QMenu,
     QSizePolicy,
@@ -45,10 +45,16 @@ from .panels.annotations import AnnotationPanel
 from .panels.candidate import CandidatePill
 from .panels.classes import ClassPanel
 from .panels.empty import EmptyState
+from .panels.find import FindPanel
+from .panels.model import ModelButton
 from .panels.notices import NoticeBar
+from .panels.review import ReviewPanel
 from .panels.status import StatusBar
 
 log = logging.getLogger(__name__)
+
+WARM_MS = 60
+"""The marks of prepared areas follow the view after this long."""
 
 REST_MS = 300
 """After this long without moving, the view rests and chips are encoded ahead."""
@@ -118,6 +124,7 @@ class MainWindow(QMainWindow):
         self.dock.setWidget(panels)
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
         self.resizeDocks([self.dock], [270], Qt.Orientation.Horizontal)
+        self._build_find()
         self.status = StatusBar(self.jobs)
         self.setStatusBar(self.status)
         self.actions_.fill(self.menuBar())
@@ -126,6 +133,25 @@ class MainWindow(QMainWindow):
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
+        self._warm = QTimer(self, singleShot=True, interval=WARM_MS)
+
+    def _build_find(self) -> None:
+        self.find_panel = FindPanel(self.workspace, self.workspace.finding, self.looking_at)
+        self.review = ReviewPanel(self.workspace, self.workspace.review)
+        both = QWidget()
+        layout = QVBoxLayout(both)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.find_panel)
+        layout.addWidget(self.review, 1)
+        self.find_dock = QDockWidget("Find", self)
+        self.find_dock.setObjectName("find")
+        self.find_dock.setTitleBarWidget(QWidget())
+        self.find_dock.setWidget(both)
+        self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.find_dock)
+        self.resizeDocks([self.find_dock], [270], Qt.Orientation.Horizontal)
+        self.find_dock.hide()
+        self.canvas.set_review(self.workspace.review, self.workspace.finding)
 
     def _build_recent_menu(self) -> None:
         file_menu = self.menuBar().findChild(QMenu, "menu.File")
@@ -159,10 +185,9 @@ class MainWindow(QMainWindow):
         space = QWidget()
         space.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         bar.addWidget(space)
-        self.engine_label = QLabel(self.workspace.session.segmenter.title)
-        self.engine_label.setProperty("role", "muted")
-        self.engine_label.setToolTip("The engine that answers the Segment tool")
-        bar.addWidget(self.engine_label)
+        more = tuple(self.actions_[name] for name in ("model.open",))
+        self.model_button = ModelButton(self.workspace.models, self.bridge.guarded, more)
+        bar.addWidget(self.model_button)
         bar.addSeparator()
         bar.addAction(self.actions_["help.palette"])
         self.addToolBar(bar)
@@ -177,7 +202,10 @@ class MainWindow(QMainWindow):
         w.class_changed.connect(self.classes.show_state)
         w.saved_changed.connect(self._show_saved)
         w.notice.connect(self.notices.show_notice)
+        w.models.changed.connect(self._model_changed)
         w.session.changed.connect(self._session_changed)
+        self.review.looked_at.connect(self._bring_into_view)
+        self.review.activated.connect(self.show_bounds)
         self.bridge.failed.connect(self._failed)
         self.settings.changed.connect(self._setting_changed)
         self.notices.command.connect(lambda name: self.actions_[name].trigger())
@@ -191,6 +219,8 @@ class MainWindow(QMainWindow):
         self.canvas.failed.connect(guard(self._tile_failed))
         self.canvas.overlay_opacity_changed.connect(self._opacity_turned)
         self._rest.timeout.connect(guard(self._rested))
+        self._warm.timeout.connect(guard(self._show_warm))
+        w.preparing.changed.connect(self._warm_changed)
 
     # What the workspace says
 
@@ -214,6 +244,7 @@ class MainWindow(QMainWindow):
         w.selection.changed.connect(self._selection_changed)
         w.history.changed.connect(self.actions_.refresh)
         self.dock.setEnabled(image is not None)
+        self.find_dock.setEnabled(image is not None)
         self.annotations.reload()
         self.classes.reload()
         self._tool_changed()
@@ -229,6 +260,7 @@ class MainWindow(QMainWindow):
 
     def _selection_changed(self) -> None:
         self.annotations.show_selection()
+        self.find_panel.show_selection()
         self.classes.show_state()
         self.actions_.refresh()
 
@@ -266,8 +298,20 @@ class MainWindow(QMainWindow):
         proposal: Proposal = self.workspace.session.proposal
         self.canvas.set_proposal(proposal)
         self.pill.show_proposal(proposal)
+        self._warm_changed()
         self.status.show_engine(proposal)
         self.actions_.refresh()
+
+    def _model_changed(self) -> None:
+        self._session_changed()
+        self._rest.start()
+
+    def _warm_changed(self) -> None:
+        if not self._warm.isActive():  # restarted, it would never end while the view is moved
+            self._warm.start()
+
+    def _show_warm(self) -> None:
+        self.canvas.set_warm(self.workspace.ready_chips(*self.looking_at()))
 
     def _show_saved(self) -> None:
         w = self.workspace
@@ -288,6 +332,7 @@ class MainWindow(QMainWindow):
         if name == "appearance":
             self.restyle()
         self._apply_view_settings()
+        self._warm_changed()
         self.actions_.refresh()
 
     def _apply_view_settings(self) -> None:
@@ -302,6 +347,7 @@ class MainWindow(QMainWindow):
         theme.apply(theme.application(), self.settings["appearance"])
         self.actions_.restyle()
         self.pill.restyle()
+        self.find_panel.restyle()
         self.notices.restyle()
         self.empty.show_recent(self.settings["recent"])
         self._session_changed()
@@ -345,6 +391,7 @@ class MainWindow(QMainWindow):
 
     def _view_changed(self, view: View) -> None:
         self.status.zoom.setText(f"{100 / view.scale:.3g} %")
+        self._warm_changed()
         self._rest.start()
 
     def _hovered(self, x: float | None, y: float | None) -> None:
@@ -379,6 +426,9 @@ class MainWindow(QMainWindow):
     def fit(self) -> None:
         self.canvas.fit()
 
+    def looking_at(self) -> tuple[Bounds, float]:
+        return self.canvas.view.bounds, self.canvas.view.scale
+
     def zoom_to(self, scale: float) -> None:
         self.canvas.zoom_to(scale)
 
@@ -387,6 +437,17 @@ class MainWindow(QMainWindow):
 
     def show_bounds(self, bounds: Bounds) -> None:
         self.canvas.show_bounds(bounds)
+
+    def show_find(self) -> None:
+        self.find_dock.setVisible(not self.find_dock.isVisible())
+        if self.find_dock.isVisible():
+            self.find_panel.words.setFocus()
+
+    def _bring_into_view(self, bounds: Bounds) -> None:
+        seen = self.canvas.view.bounds
+        if seen.union(bounds) != seen:
+            x, y = bounds.center
+            self.canvas.set_view(replace(self.canvas.view, center_x=x, center_y=y))
 
     def show_palette(self) -> None:
         from .dialogs.palette import Palette
@@ -487,6 +548,7 @@ class MainWindow(QMainWindow):
         self._save_layout()
         self.hide()
         self._rest.stop()
+        self._warm.stop()
         self.canvas.set_document(None)
         self.canvas.set_image(None)
         self.workspace.close()

@@ -21,7 +21,10 @@ from PySide6.QtWidgets import QApplication
 import samdesk
 from samdesk import paths
 from samdesk.app.settings import Settings
-from samdesk.sdk import load_segmenter
+from samdesk.domain.errors import SamdeskError
+from samdesk.engines.base import engine_spec
+from samdesk.engines.cache import open_store
+from samdesk.sdk import find_weights, load_segmenter
 
 from . import theme
 from .main_window import MainWindow
@@ -29,12 +32,19 @@ from .main_window import MainWindow
 log = logging.getLogger(__name__)
 
 
-def run(files: Sequence[Path] = (), engine: str = "classical") -> int:
-    """Open the window, the given files in it, and return when it is closed."""
+def run(files: Sequence[Path] = (), model: tuple[str | None, str | None] | None = None) -> int:
+    """Open the window, the given files in it, and return when it is closed.
+
+    Parameters
+    ----------
+    files : sequence of Path
+    model : (name, weights), optional
+        As `load_segmenter` takes them; by default the model of the last time.
+    """
     keep_log()
     share_the_interpreter()
     app = application()
-    window = open_window(files, engine)
+    window = open_window(files, model)
     signal.signal(signal.SIGINT, lambda *_: window.close())
     beat = QTimer()  # Python sees a signal only when it runs
     beat.timeout.connect(lambda: None)
@@ -54,18 +64,32 @@ def application() -> QApplication:
     return app
 
 
-def open_window(files: Sequence[Path] = (), engine: str = "classical") -> MainWindow:
-    """Make and show a window; files are opened once it is there."""
+def open_window(files: Sequence[Path] = (), model: tuple[str | None, str | None] | None = None) -> MainWindow:
+    """Make and show a window; files are opened once it is there. Parameters as `run`."""
     settings = Settings(paths.config_dir() / "settings.json")
+    chosen = find_weights(*model) if model is not None and _needs_weights(*model) else None
     theme.apply(application(), settings["appearance"])
-    window = MainWindow(settings, load_segmenter(engine))
+    store = open_store(int(settings["embeddings_mb"]) << 20, int(settings["embeddings_disk_mb"]) << 20)
+    window = MainWindow(settings, load_segmenter("classical", cache=store))
     window.show()
     window.tell_crashed(window.workspace.mark.take_crashed())
     window.workspace.open_all([Path(path) for path in files])
     # the engine's libraries load behind the window, before the first click needs them
-    segmenter = window.workspace.session.segmenter
-    window.jobs.lane("model").submit(lambda task: segmenter.engine)
+    stand_in = window.workspace.session.segmenter
+    window.jobs.lane("sketch").submit(stand_in.load, done=lambda job: window.workspace.session.refresh())
+    models = window.workspace.models
+    try:
+        if chosen is not None and model is not None:
+            models.open_file(chosen[0], model[0] or chosen[1] or None)
+        elif model is None:
+            models.restore()
+    except SamdeskError as error:  # the window is of use without it
+        models.failed.emit(error)
     return window
+
+
+def _needs_weights(name: str | None, weights: str | None) -> bool:
+    return weights is not None or (name is not None and engine_spec(name).needs_weights)
 
 
 def share_the_interpreter() -> None:

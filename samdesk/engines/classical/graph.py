@@ -125,14 +125,14 @@ def basins(relief: Image) -> Labels:
     while not np.array_equal(further := down[down], down):
         down = further
     number = np.cumsum(down == here, dtype=np.int32) - 1
-    return number[down].reshape(h, w)
+    return np.asarray(number[down].reshape(h, w))
 
 
 def _dimples(h: int, w: int) -> Image:
     """A faint dimple per grid cell: a flat area falls into compact basins."""
     y = np.abs(np.arange(h) % GRID_STEP - GRID_STEP // 2)[:, None]
     x = np.abs(np.arange(w) % GRID_STEP - GRID_STEP // 2)[None]
-    return (0.05 / GRID_STEP * np.hypot(y, x)).astype(np.float32)
+    return np.asarray(0.05 / GRID_STEP * np.hypot(y, x), np.float32)
 
 
 def _borders(labels: Labels, count: int, strength: Image) -> tuple[Index, Index, Floats]:

@@ -55,7 +55,7 @@ def _totals(scene: Scene, sets: Members) -> rank.Totals:
 def fit(scene: Scene, asked: Asked, area: Floats, center: Floats, color: Floats, box: Floats) -> Floats:
     """What the place of the prompts says for or against regions; arrays with one row per region."""
     if asked.boxes:
-        return BOX_FIT * np.log(np.maximum(box_overlap(box, asked.boxes[0]), 0.01))
+        return np.asarray(BOX_FIT * np.log(np.maximum(box_overlap(box, asked.boxes[0]), 0.01)))
     if not len(asked.positives):
         return np.zeros(len(area))
     graph = scene.graph

@@ -194,11 +194,11 @@ class Asker:
         found = self.predict_batch(image, frame, [prompts], task, several)
         if np.isneginf(found.logits).all():
             return []
-        answers = [
-            MaskLogits(logits, float(score), found.extent)
-            for logits, score in zip(found.logits[0], found.scores[0], strict=True)
+        logits, scores = found.logits[0], found.scores[0]
+        return [
+            MaskLogits(logits[k], float(np.clip(scores[k], 0, 1)), found.extent)
+            for k in np.argsort(-scores, kind="stable")
         ]
-        return sorted(answers, key=lambda answer: -answer.score)
 
     def predict_batch(
         self,
@@ -233,7 +233,7 @@ class Asker:
                 "The model answered with numbers that are not finite.",
                 "Choose float32 as the precision; when that does not help, the weights are damaged.",
             )
-        return BatchLogits(logits.cpu().numpy(), scores.clamp_(0, 1).cpu().numpy(), frame.extent)
+        return BatchLogits(logits.cpu().numpy(), scores.cpu().numpy(), frame.extent)
 
     def _questions(self, prompts: Prompts, frame: Frame) -> list[Question]:
         return questions(prompts, frame, self.decoder.mask_size, self._pads_boxes)

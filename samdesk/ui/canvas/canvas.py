@@ -8,6 +8,7 @@ Must not know tools, sessions or files.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,23 +30,28 @@ from shiboken6 import isValid
 from samdesk.app.jobs import Jobs
 from samdesk.app.tools import Cursor
 from samdesk.domain.document import Document, Edit, Selection
-from samdesk.domain.geometry import Bounds, Plane
+from samdesk.domain.geometry import Bounds, Plane, Region
 from samdesk.images.contrast import Display
 from samdesk.images.source import ImageSource
 from samdesk.images.tiles import BlockCache
+from samdesk.sdk.precompute import click_area
 from samdesk.ui.layers.image import ImageLayer
 from samdesk.ui.layers.live import Outline, paint_proposal
 from samdesk.ui.layers.overlay import OverlayLayer
 from samdesk.ui.layers.overlaytiles import Style
 from samdesk.ui.layers.overview import Overview
+from samdesk.ui.layers.proposals import ProposalLayer
 from samdesk.ui.layers.scalebar import paint_scale_bar
 from samdesk.ui.layers.tiles import Key, Request, TileStore
 from samdesk.ui.layers.view import View, scale_limits
+from samdesk.ui.layers.warm import paint_warm
 
 from .events import ARROWS, KEY_PAN, ZOOM_KEYS, ZOOM_UNIT, wheel_units
 from .mouse import Mouse
 
 if TYPE_CHECKING:
+    from samdesk.app.finding import FindSession
+    from samdesk.app.review import Review
     from samdesk.app.session import Proposal
 
 TILE_BYTES = 512 << 20
@@ -122,6 +128,8 @@ class Canvas(QWidget):
         self._annotations_visible = True
         self._proposal: Proposal | None = None
         self._outline: Outline | None = None
+        self._proposals: ProposalLayer | None = None
+        self._warm: tuple[Bounds, ...] = ()
         self._show_scale_bar = True
         self._show_overview = True
         self._key_repeats = 0
@@ -152,13 +160,15 @@ class Canvas(QWidget):
         """Show another image, all of it; None shows nothing."""
         self._plane = plane
         self._under = self._image = self._overview = None
+        self._warm = ()
         self._store.clear()
         self._failure_told = False
         if source is not None and display is not None:
             self._image = ImageLayer(self._store, next(self._serial), source, display, plane, self._cache)
             self._overview = Overview(self._image)
-        if self._overlay is not None:
-            self._overlay.set_plane(plane)
+        for layer in (self._overlay, self._proposals):
+            if layer is not None:
+                layer.set_plane(plane)
         self.fit()
         self.update()
 
@@ -182,6 +192,8 @@ class Canvas(QWidget):
         self._plane = plane
         if self._image is not None:
             self._image.plane = plane
+        if self._proposals is not None:
+            self._proposals.set_plane(plane)
         if self._overlay is not None:
             self._overlay.set_plane(plane)
         self.update()
@@ -211,6 +223,21 @@ class Canvas(QWidget):
             self._outline = Outline(candidate.shape)
         self._proposal = proposal
         self._update_around(proposal)
+
+    def set_warm(self, chips: Sequence[Region]) -> None:
+        """Mark where a click is answered at once, because its chip is one of `chips`."""
+        warm: tuple[Bounds, ...] = ()
+        if self._image is not None:
+            size = self._image.source.width, self._image.source.height
+            warm = tuple(click_area(chip, size) for chip in chips)
+        if warm != self._warm:
+            self._warm = warm
+            self.update()
+
+    def set_review(self, review: Review, finding: FindSession) -> None:
+        """Show the candidates of a review and the examples of its search; follows their changes."""
+        self._proposals = ProposalLayer(self._store, self._serial, review, finding, self._plane, self.update)
+        self.update()
 
     def set_style(self, style: Style) -> None:
         """Change how annotations look."""
@@ -334,8 +361,9 @@ class Canvas(QWidget):
         self._rest.stop()
 
     def _follow_scale(self) -> None:
-        if self._overlay is not None:
-            self._overlay.follow(self._view, resting=not self._rest.isActive())
+        for layer in (self._overlay, self._proposals):
+            if layer is not None:
+                layer.follow(self._view, resting=not self._rest.isActive())
 
     def _selection_changed(self) -> None:
         if self._overlay is not None and self._selection is not None:
@@ -369,6 +397,8 @@ class Canvas(QWidget):
             requests += self._image.requests(self._view)
             if self._overlay is not None and self._annotations_visible:
                 requests += self._overlay.requests(self._view)
+            if self._proposals is not None:
+                requests += self._proposals.requests(self._view)
             # what is coarse covers all at once, unless it takes a reading of the complete image
             requests = coarse + requests if self._image.is_quick else requests + coarse
         return requests
@@ -380,6 +410,8 @@ class Canvas(QWidget):
             requests += self._image.requests(self._view, ring=1)
             if self._overlay is not None and self._annotations_visible:
                 requests += self._overlay.requests(self._view, ring=1)
+            if self._proposals is not None:
+                requests += self._proposals.requests(self._view, ring=1)
         return requests
 
     def _ask(self) -> None:
@@ -391,7 +423,8 @@ class Canvas(QWidget):
         settled = not visible and not self._rest.isActive()
         if settled:
             self._under = None
-            if self._overlay is not None and self._overlay.tiles_are_fresh():
+            layers = [layer for layer in (self._overlay, self._proposals) if layer is not None]
+            if sum(layer.tiles_are_fresh() for layer in layers):
                 self.update()  # the present repaint may be of a part only
         if settled and not self._was_settled:
             # not from within a repaint: a listener may grab the widget
@@ -439,11 +472,15 @@ class Canvas(QWidget):
         if self._under is not None:
             self._under.paint(painter, view)
         self._image.paint(painter, view)
+        if self._warm:
+            paint_warm(painter, view, self._warm)
         if self._overlay is not None and self._annotations_visible:
             painter.setOpacity(self._opacity)
             self._overlay.paint_tiles(painter, view)
             self._overlay.paint_live(painter, view)
             painter.setOpacity(1.0)
+        if self._proposals is not None:
+            self._proposals.paint(painter, view)
         if self._proposal is not None:
             paint_proposal(painter, view, self._proposal, self._outline)
         if self._overview_rect() is not None:

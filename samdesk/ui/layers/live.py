@@ -193,12 +193,12 @@ def paint_proposal(painter: QPainter, view: View, proposal: Proposal, outline: O
     if outline is not None and candidate is not None and outline.is_visible(view):
         _paint_candidate(painter, view, candidate, outline, proposal.hover)
     for box in proposal.prompts.boxes:
-        _paint_box(painter, view, box.bounds, PROPOSAL if box.positive else NEGATIVE, Qt.PenStyle.SolidLine)
+        paint_box(painter, view, box.bounds, PROPOSAL if box.positive else NEGATIVE, Qt.PenStyle.SolidLine)
     if proposal.box is not None:
-        _paint_box(painter, view, proposal.box, PROPOSAL, Qt.PenStyle.DashLine)
+        paint_box(painter, view, proposal.box, PROPOSAL, Qt.PenStyle.DashLine)
     for point in proposal.prompts.points:
         ((x, y),) = view.to_device([(point.x, point.y)])
-        _paint_mark(painter, QPointF(x, y), point.positive, view.dpr)
+        paint_mark(painter, QPointF(x, y), point.positive, view.dpr)
 
 
 def _paint_candidate(
@@ -232,10 +232,10 @@ def cut_edges(candidate: Candidate) -> FloatArray:
     on = np.zeros(len(every), bool)
     for axis, limit in ((0, box.x0), (0, box.x1), (1, box.y0), (1, box.y1)):
         on |= (np.abs(every[:, :, axis] - limit) <= slack).all(axis=1)
-    return every[on]
+    return np.asarray(every[on])
 
 
-def _paint_box(painter: QPainter, view: View, bounds: Bounds, color: QColor, line: Qt.PenStyle) -> None:
+def paint_box(painter: QPainter, view: View, bounds: Bounds, color: QColor, line: Qt.PenStyle) -> None:
     rect = QRectF(device_rect(view, bounds))
     painter.setBrush(Qt.BrushStyle.NoBrush)
     for tone, width, style in ((HALO, 3.5, Qt.PenStyle.SolidLine), (color, 1.5, line)):
@@ -245,7 +245,7 @@ def _paint_box(painter: QPainter, view: View, bounds: Bounds, color: QColor, lin
         painter.drawRect(rect)
 
 
-def _paint_mark(painter: QPainter, at: QPointF, positive: bool, dpr: float) -> None:
+def paint_mark(painter: QPainter, at: QPointF, positive: bool, dpr: float) -> None:
     """A dot with a plus or a minus, so that color is not the only difference."""
     radius, arm = MARK_RADIUS * dpr, MARK_RADIUS * 0.5 * dpr
     painter.setPen(QPen(QColor(0, 0, 0, 120), 3.5 * dpr))

@@ -11,6 +11,9 @@ from PySide6.QtWidgets import QLabel, QWidget
 from samdesk.app.session import Proposal
 from samdesk.ui import theme
 
+STAGES = {"loading": "Loading the model", "encoding": "Preparing", "busy": "Searching"}
+"""What the pill says before there is an answer."""
+
 
 class CandidatePill(QLabel):
     """Hidden while there is no prompt."""
@@ -56,10 +59,10 @@ class CandidatePill(QLabel):
 
 def _text(proposal: Proposal) -> str:
     muted = theme.colors()["muted"]
-    engine = f'<span style="color:{muted}">{proposal.label}</span>'
-    if proposal.state in ("busy", "encoding"):
-        return f"{engine}&nbsp;&nbsp;{'Preparing' if proposal.state == 'encoding' else 'Searching'}…"
+    engine = f'<span style="color:{muted}">{proposal.stand_in or proposal.label}</span>'
     candidate = proposal.current
+    if proposal.state in STAGES and not (proposal.stand_in and candidate):
+        return f"{engine}&nbsp;&nbsp;{STAGES[proposal.state]}…"
     if candidate is None:
         hints = _keys(("Backspace", "back"), ("Esc", "drop"))
         return f"{engine}&nbsp;&nbsp;Nothing found here&nbsp;&nbsp;{hints}"
@@ -68,7 +71,10 @@ def _text(proposal: Proposal) -> str:
     cut = "&nbsp;&nbsp;<b>cut at the edge: zoom out and try again</b>" if candidate.at_edge else ""
     keep, following, drop = ("Enter", "keep"), ("X", "next"), ("Esc", "drop")
     hints = _keys(keep, following, drop) if count > 1 else _keys(keep, drop)
-    return f"{engine}&nbsp;&nbsp;{which}score {candidate.score:.2f}{cut}&nbsp;&nbsp;&nbsp;{hints}"
+    score = f"{which}score {candidate.score:.2f}"
+    if proposal.stand_in and proposal.state in STAGES:
+        score = f"first sketch, until {proposal.label} is ready"
+    return f"{engine}&nbsp;&nbsp;{score}{cut}&nbsp;&nbsp;&nbsp;{hints}"
 
 
 def _keys(*pairs: tuple[str, str]) -> str:

@@ -14,6 +14,7 @@ from samdesk.ui import theme
 
 STATE_TEXT = {
     "none": "",
+    "loading": "loading…",
     "cold": "rest here to prepare",
     "encoding": "preparing…",
     "busy": "searching…",
@@ -21,6 +22,7 @@ STATE_TEXT = {
 }
 STATE_COLOR = {
     "none": "#8e8e93",
+    "loading": "#d9902f",
     "cold": "#8e8e93",
     "encoding": "#d9902f",
     "busy": "#d9902f",
@@ -34,6 +36,7 @@ class StatusBar(QStatusBar):
     def __init__(self, jobs: Jobs) -> None:
         super().__init__()
         self.setSizeGripEnabled(False)
+        self._stages = ""
         self.engine = QLabel()
         self.engine.setContentsMargins(8, 0, 0, 0)
         self.jobs = JobBar(jobs)
@@ -57,13 +60,17 @@ class StatusBar(QStatusBar):
         """The engine's title and what it is doing."""
         color = STATE_COLOR[proposal.state]
         text = STATE_TEXT[proposal.state]
-        self.engine.setText(
-            f'<span style="color:{color}">●</span> {proposal.label}' + (f" · {text}" if text else "")
-        )
-        candidate = proposal.current
-        if candidate is not None and candidate.timings:
-            stages = ", ".join(f"{name} {ms:.0f} ms" for name, ms in candidate.timings.items())
-            self.engine.setToolTip(f"Last answer: {stages}")
+        shown = proposal.current
+        if shown is not None and shown.timings:
+            self._stages = " · ".join(
+                f"{name} {_time_text(ms)}" for name, ms in shown.timings.items() if ms >= 0.05
+            )
+        parts = [f'<span style="color:{color}">●</span> {proposal.label}', text]
+        muted = theme.colors()["muted"]
+        if self._stages:
+            parts.append(f'<span style="color:{muted}">{self._stages}</span>')
+        self.engine.setText("&nbsp; ".join(part for part in parts if part))
+        self.engine.setToolTip("The last answer took this long, stage by stage" if self._stages else "")
 
     def show_saved(self, unsaved: int, read_only: bool, open_image: bool) -> None:
         """Whether everything accepted is on disk."""
@@ -74,6 +81,10 @@ class StatusBar(QStatusBar):
         else:
             self.saved.setText("Saved" if not unsaved else f"{unsaved} not saved")
         self.saved.setToolTip("Every accepted change is written at once")
+
+
+def _time_text(ms: float) -> str:
+    return f"{ms / 1e3:.1f} s" if ms >= 1000 else f"{ms:.0f} ms"
 
 
 class JobBar(QWidget):

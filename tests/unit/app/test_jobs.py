@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Generator
 
 import pytest
 
@@ -156,3 +157,96 @@ def test_close_leaves_no_thread(main: MainQueue) -> None:
     assert not [t for t in threading.enumerate() if t.name.startswith("samdesk-")]
     assert waiting.finished
     assert jobs.lane("model").submit(lambda task: None).state == "cancelled"
+
+
+def test_between_two_steps_more_urgent_jobs_go_first(jobs: Jobs, main: MainQueue) -> None:
+    lane, order, gate = jobs.lane("model"), [], threading.Event()
+
+    def steps(task: Task) -> Generator[None, None, str]:
+        gate.wait(5)
+        for number in range(3):
+            order.append(f"step {number}")
+            if number == 0:
+                lane.submit(lambda task: order.append("click"), priority=-1)
+                lane.submit(lambda task: order.append("later"), priority=99)
+            yield
+        return "result"
+
+    job = lane.submit_steps(steps, title="Preparing", priority=9)
+    gate.set()
+    main.run_until(lambda: jobs.idle, 5)
+    assert order == ["step 0", "click", "step 1", "step 2", "later"]
+    assert (job.state, job.result) == ("done", "result")
+
+
+def test_a_job_in_steps_is_one_job_with_one_end(jobs: Jobs, main: MainQueue) -> None:
+    told: list[tuple[Job[object], str]] = []
+    ends: list[str] = []
+    jobs.changed.connect(lambda job: told.append((job, job.state)))
+
+    def steps(task: Task) -> Generator[None, None, None]:
+        for number in range(4):
+            task.progress(number / 4, f"{number} of 4")
+            yield
+
+    job = jobs.lane("model").submit_steps(steps, title="Preparing", done=lambda j: ends.append(j.state))
+    assert jobs.visible == (job,)
+    main.run_until(lambda: jobs.idle, 5)
+    main.drain()
+    assert ends == ["done"]
+    assert {one for one, _ in told} == {job}
+    assert job.progress.message == "3 of 4"
+    assert jobs.visible == ()
+
+
+def test_cancelled_between_two_steps_it_is_not_resumed(jobs: Jobs, main: MainQueue) -> None:
+    lane, ran, ends = jobs.lane("model"), [], []
+    between, gate = threading.Event(), threading.Event()
+
+    def hold(task: Task) -> None:
+        between.set()
+        gate.wait(5)
+
+    def steps(task: Task) -> Generator[None, None, None]:
+        for number in range(100):
+            ran.append(number)
+            lane.submit(hold)
+            yield
+
+    job = lane.submit_steps(steps, title="Preparing", done=lambda j: ends.append(j.state), priority=9)
+    assert between.wait(5)
+    job.cancel()
+    assert jobs.visible == ()
+    gate.set()
+    main.run_until(lambda: jobs.idle and bool(ends), 5)
+    assert (ends, ran) == (["cancelled"], [0])
+
+
+def test_a_step_that_fails_ends_the_job(jobs: Jobs, main: MainQueue) -> None:
+    told: list[Job[object]] = []
+    jobs.failed.connect(told.append)
+
+    def steps(task: Task) -> Generator[None, None, None]:
+        yield
+        raise SamdeskError("The room is used up.")
+
+    job = jobs.lane("model").submit_steps(steps, title="Preparing")
+    main.run_until(lambda: bool(told), 5)
+    assert told == [job]
+    assert job.error is not None
+
+
+def test_close_ends_a_job_in_steps(main: MainQueue) -> None:
+    jobs = Jobs(main)
+    started = threading.Event()
+
+    def steps(task: Task) -> Generator[None, None, None]:
+        while True:
+            started.set()
+            yield
+
+    job = jobs.lane("model").submit_steps(steps)
+    assert started.wait(5)
+    jobs.close()
+    assert job.state == "cancelled"
+    assert not [t for t in threading.enumerate() if t.name.startswith("samdesk-")]
