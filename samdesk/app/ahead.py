@@ -22,6 +22,10 @@ HEADING_CHIPS = 2
 """Chips encoded beyond the view, where the last pan was heading."""
 
 PRIORITY = 5
+"""Of what may be needed."""
+
+NEEDED = -1
+"""Of what a prompt waits for."""
 
 
 class EncodeAhead:
@@ -31,13 +35,14 @@ class EncodeAhead:
     ----------
     lane : Lane
     encoded : callable
-        Called on the main thread after each chip that was encoded.
+        Called on the main thread with each chip and its job when that has ended.
     """
 
-    def __init__(self, lane: Lane, encoded: Callable[[], None]) -> None:
+    def __init__(self, lane: Lane, encoded: Callable[[Region, Job[Any]], None]) -> None:
         self._lane = lane
         self._encoded = encoded
         self._jobs: dict[Region, Job[Any]] = {}
+        self._failed: set[Region] = set()
         self._rested: tuple[float, float, float] | None = None
 
     @property
@@ -56,36 +61,48 @@ class EncodeAhead:
     ) -> None:
         """Encode what is cold in the view, nearest to the pointer first; what runs already goes on."""
         wanted = self._chips(segmenter, image, bounds, scale, pointer)[:limit]
-        cold = [chip for chip in wanted if not segmenter.is_warm(image, chip, plane)]
+        cold = [
+            chip for chip in wanted if chip not in self._failed and not segmenter.is_warm(image, chip, plane)
+        ]
         self._keep(cold)
         for chip in cold:
-            if chip not in self._jobs:
-                self._jobs[chip] = self._submit(segmenter, image, plane, chip)
+            self._start(segmenter, image, plane, chip, PRIORITY)
 
-    def give_way(self, chip: Region) -> None:
-        """A prompt on `chip` comes next: give up all other chips."""
+    def need(self, segmenter: Segmenter, image: Image, plane: Plane, chip: Region) -> None:
+        """A prompt waits for this chip: encode it and no other; when it is under way already, it goes on."""
         self._keep([chip])
+        self._start(segmenter, image, plane, chip, NEEDED)
+
+    def give_way(self) -> None:
+        """A prompt is asked on a chip that is ready: nothing else is worth the effort now."""
+        self._keep([])
 
     def stop(self) -> None:
         """Another picture, or another engine."""
         self._keep([])
+        self._failed.clear()
         self._rested = None
 
     def _keep(self, chips: list[Region]) -> None:
         for chip in [chip for chip in self._jobs if chip not in chips]:
             self._jobs.pop(chip).cancel()
 
-    def _submit(self, segmenter: Segmenter, image: Image, plane: Plane, chip: Region) -> Job[Any]:
-        return self._lane.submit(
-            lambda task: segmenter.embed(image, chip, plane, task),
-            done=lambda job: self._done(chip, job),
-            priority=PRIORITY,
-        )
+    def _start(self, segmenter: Segmenter, image: Image, plane: Plane, chip: Region, priority: int) -> None:
+        if chip not in self._jobs:
+            self._jobs[chip] = self._lane.submit(
+                lambda task: segmenter.embed(image, chip, plane, task),
+                done=lambda job: self._done(chip, job),
+                priority=priority,
+            )
 
     def _done(self, chip: Region, job: Job[Any]) -> None:
-        if self._jobs.get(chip) is job:
-            del self._jobs[chip]
-            self._encoded()
+        if self._jobs.get(chip) is not job:
+            return
+        del self._jobs[chip]
+        if job.state == "failed":  # once is enough: the others would most likely fail as well
+            self._failed.add(chip)
+            self._keep([])
+        self._encoded(chip, job)
 
     def _chips(
         self,

@@ -227,8 +227,12 @@ class Models:
 
     def reload(self) -> None:
         """Load the chosen model again, because it shall compute elsewhere."""
-        if self.current != CLASSICAL:
+        if self.current == CLASSICAL:
+            return
+        try:
             self.choose(self.current)
+        except SamdeskError as error:
+            self.failed.emit(error)
 
     def _use(self, key: str, segmenter: Segmenter) -> None:
         self._give_up_loading()
@@ -245,6 +249,11 @@ class Models:
             )
         self.changed.emit()
 
+    def _free_devices(self) -> None:
+        """Give back the graphics memory that embeddings of other models hold."""
+        identity = self._session.segmenter.engine.identity
+        self._store.memory.forget(lambda key: key.device != "cpu" and key.engine != identity)
+
     def _give_up_loading(self) -> None:
         job, self._loading = self._loading, None
         if job is not None:
@@ -256,6 +265,7 @@ class Models:
         self._loading = None
         if job.state == "done":
             self._settings["model"] = self.current
+            self._free_devices()
             self._session.refresh()
             self.changed.emit()
         elif self.current != CLASSICAL:

@@ -113,6 +113,7 @@ class PromptSession:
         stand_in: Segmenter | None = None,
     ) -> None:
         self._lane = jobs.lane("model")
+        self._predictions = jobs.lane("predict")
         self._sketches = jobs.lane("sketch")
         self._segmenter = segmenter
         self._chosen_stand_in = stand_in
@@ -120,7 +121,7 @@ class PromptSession:
         self._image: Image | None = None
         self._plane = Plane()
         self._ahead = EncodeAhead(self._lane, self._encoded_ahead)
-        self._sketch_ahead = EncodeAhead(self._sketches, self._encoded_ahead)
+        self._sketch_ahead = EncodeAhead(self._sketches, self._sketch_encoded)
         self._asking: list[Job[Any]] = []
         self._scale = 1.0
         self._generation = 0
@@ -138,6 +139,7 @@ class PromptSession:
         self._hovering = False
         self._waiting = False
         self._sketched = False
+        self._candidates_by = self._hovered_by = ""
         self._accept_on_answer = False
         self._state: State = "none"
 
@@ -209,13 +211,8 @@ class PromptSession:
             self._preview,
             self._segmenter.title,
             self._state,
-            self._answered_by_stand_in(),
+            self._hovered_by if self._preview else self._candidates_by,
         )
-
-    def _answered_by_stand_in(self) -> str:
-        shown = self._hovered if self._preview else self._candidates
-        other = self._stand_in
-        return other.title if other and shown and shown[0].engine == other.name else ""
 
     @property
     def has_prompts(self) -> bool:
@@ -257,11 +254,13 @@ class PromptSession:
         if not point.positive and not self._prompts:
             return
         self._scale = scale
+        self._accept_on_answer = False
         self._ask(self._prompts.with_point(point))
 
     def add_box(self, box: BoxPrompt, scale: float, more: bool = False) -> None:
         """Replace the boxes by a dragged one, cut to the image, or add it (`more`); points stay."""
         self._box = None
+        self._accept_on_answer = False
         if self._image is None:
             return
         cut = box.bounds.intersection(Bounds(0, 0, *self._image.size))
@@ -274,6 +273,7 @@ class PromptSession:
 
     def take_back(self) -> None:
         """Remove the last point, else the last box."""
+        self._accept_on_answer = False
         points, boxes = self._prompts.points, self._prompts.boxes
         left = Prompts(points[:-1], boxes if points else boxes[:-1])
         if any(point.positive for point in left.points) or left.boxes:
@@ -317,14 +317,26 @@ class PromptSession:
             return
         self._scale = scale
         image, plane, at = self._image, self._plane, self._hover_at
-        self._ahead.rest(self._segmenter, image, plane, bounds, scale, at)
-        if self._stand_in is not None and self._ahead.active:
+        if self._segmenter.is_loaded:
+            self._ahead.rest(self._segmenter, image, plane, bounds, scale, at)
+        if self._stand_in is not None and (self._ahead.active or not self._segmenter.is_loaded):
             self._sketch_ahead.rest(self._stand_in, image, plane, bounds, scale, at, STAND_IN_CHIPS)
         self._refresh_state()
         self.changed.emit()
 
-    def _encoded_ahead(self) -> None:
-        self.counts.encoded += 1
+    def _encoded_ahead(self, chip: Region, job: Job[Any]) -> None:
+        self.counts.encoded += job.state == "done"
+        if self._waiting and chip == self._chip:
+            if job.state == "done":
+                self._predict()
+            else:
+                self._give_up()
+        self._look_again()
+
+    def _sketch_encoded(self, chip: Region, job: Job[Any]) -> None:
+        self._look_again()
+
+    def _look_again(self) -> None:
         if self._prompts:
             return
         self._refresh_state()
@@ -338,6 +350,7 @@ class PromptSession:
         self._generation += 1
         self._prompts = Prompts()
         self._candidates = self._hovered = ()
+        self._candidates_by = self._hovered_by = ""
         self._index = self._widened = 0
         self._box = self._chip = self._hover_at = None
         self._hovering = self._waiting = self._sketched = self._accept_on_answer = False
@@ -349,33 +362,62 @@ class PromptSession:
     def _ask(self, prompts: Prompts, chip: Region | None = None) -> None:
         assert self._image is not None
         self._generation += 1
-        generation, image = self._generation, self._image
+        image = self._image
         if chip is None:
             chip = self._segmenter.chip(image, prompts, chip_downsample(self._scale), self._chip)
-        self._ahead.give_way(chip)
+        for job in self._asking:
+            job.cancel()
+        self._asking = []
         self._prompts, self._chip, self._hovered = prompts, chip, ()
         self._waiting, self._sketched = True, False
         warm = self._segmenter.is_warm(image, chip, self._plane)
         self.counts.warm += warm
         self.counts.cold += not warm
+        if warm:
+            self._ahead.give_way()
+            self._predict()
+        else:
+            self._ahead.need(self._segmenter, image, self._plane, chip)
+            self._sketch(prompts, chip)
         self._refresh_state()
         self.changed.emit()
-        job = self._lane.submit(
-            self._asked(self._segmenter, prompts, chip),
-            key="prompt",
-            done=lambda job: self._arrived(job, generation),
-            priority=-1,
-        )
-        self._asking = [job]
-        if not warm and self._stand_in is not None and not self._widened:
-            self._asking.append(
-                self._sketches.submit(
-                    self._asked(self._stand_in, prompts, chip),
-                    key="prompt",
-                    done=lambda job: self._sketch_arrived(job, generation),
-                    priority=-1,
-                )
+
+    def _predict(self) -> None:
+        """Ask the prompts that wait on the chip, which is encoded now."""
+        assert self._chip is not None
+        generation = self._generation
+        self._asking.append(
+            self._predictions.submit(
+                self._asked(self._segmenter, self._prompts, self._chip),
+                key="prompt",
+                done=lambda job: self._arrived(job, generation),
+                priority=-1,
             )
+        )
+
+    def _sketch(self, prompts: Prompts, chip: Region) -> None:
+        """Let the stand-in answer until the model can; not when the model has answered on another chip."""
+        other, generation = self._stand_in, self._generation
+        if other is None or self._widened:
+            return
+        self._asking.append(
+            self._sketches.submit(
+                self._asked(other, prompts, chip),
+                key="prompt",
+                done=lambda job: self._sketch_arrived(job, generation, other.title),
+                priority=-1,
+            )
+        )
+
+    def _give_up(self) -> None:
+        """The chip could not be encoded, which was told; what the stand-in found stays."""
+        self._waiting = self._accept_on_answer = False
+        if not self._sketched and not self._widened:
+            self._candidates = ()
+        self.counts.answered += 1
+        self._refresh_state()
+        self.changed.emit()
+        self.answered.emit()
 
     def _asked(
         self, segmenter: Segmenter, prompts: Prompts, chip: Region
@@ -386,11 +428,13 @@ class PromptSession:
             image, prompts, plane=plane, chip=chip, options=options, task=task
         )
 
-    def _sketch_arrived(self, job: Job[list[Candidate]], generation: int) -> None:
-        if generation != self._generation or not self._waiting or job.state != "done":
+    def _sketch_arrived(self, job: Job[list[Candidate]], generation: int, title: str) -> None:
+        if generation != self._generation or job.state != "done":
+            return
+        if not self._waiting and self._candidates:
             return
         self.counts.sketched += 1
-        self._show(job.result)
+        self._show(job.result, title)
         self._sketched = bool(self._candidates)
         self.changed.emit()
 
@@ -398,7 +442,7 @@ class PromptSession:
         if generation != self._generation:
             self.counts.dropped += 1
             return
-        failed = job.state == "failed"
+        failed = job.state != "done"
         if not (failed and self._sketched):  # then what the stand-in found stays
             self._show(job.result)
         self._sketched = self._sketched and failed
@@ -417,8 +461,9 @@ class PromptSession:
         self.changed.emit()
         self.answered.emit()
 
-    def _show(self, candidates: list[Candidate] | None) -> None:
+    def _show(self, candidates: list[Candidate] | None, stand_in: str = "") -> None:
         self._candidates = tuple(candidates or ())
+        self._candidates_by = stand_in if candidates else ""
         self._index = 0
 
     def _wider(self) -> Region | None:
@@ -427,7 +472,8 @@ class PromptSession:
         assert self._chip is not None
         if self._widened == WIDEN_MOST or not self._candidates or not self._candidates[0].at_edge:
             return None
-        return wider_chip(self._chip, self._candidates[0].shape.bounds, self._image.size)
+        around = self._candidates[0].shape.bounds.union(self._prompts.bounds or self._chip.bounds)
+        return wider_chip(self._chip, around, self._image.size)
 
     def _preview_next(self) -> None:
         """One preview in flight; when it lands, the newest pointer position is asked next."""
@@ -436,37 +482,37 @@ class PromptSession:
         point, image, generation = self._hover_at, self._image, self._generation
         prompts = Prompts((point,))
         chip = self._segmenter.chip(image, prompts, chip_downsample(self._scale))
-        who, lane = self._segmenter, self._lane
+        who, lane, title = self._segmenter, self._predictions, ""
         if not who.is_warm(image, chip, self._plane):
             self._refresh_state()
             other = self._stand_in
             if other is None or not other.is_warm(image, chip, self._plane):
                 self._set_hovered(())
                 return
-            who, lane = other, self._sketches
+            who, lane, title = other, self._sketches, other.title
         self._hovering = True
         self._asking = [
             lane.submit(
                 self._asked(who, prompts, chip),
                 key="hover",
-                done=lambda job: self._previewed(job, generation, point),
+                done=lambda job: self._previewed(job, generation, point, title),
             )
         ]
 
-    def _previewed(self, job: Job[list[Candidate]], generation: int, point: PointPrompt) -> None:
+    def _previewed(self, job: Job[list[Candidate]], generation: int, point: PointPrompt, title: str) -> None:
         if generation != self._generation or self._prompts:
             return
         self._hovering = False
         if self._hover_at is None:
             return
         self._refresh_state()
-        self._set_hovered(tuple(job.result or ())[:1])
+        self._set_hovered(tuple(job.result or ())[:1], title)
         if self._hover_at != point:
             self._preview_next()
 
-    def _set_hovered(self, candidates: tuple[Candidate, ...]) -> None:
+    def _set_hovered(self, candidates: tuple[Candidate, ...], stand_in: str = "") -> None:
         if candidates != self._hovered:
-            self._hovered = candidates
+            self._hovered, self._hovered_by = candidates, stand_in if candidates else ""
             self.changed.emit()
 
     def _refresh_state(self) -> None:

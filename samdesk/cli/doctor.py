@@ -69,6 +69,8 @@ def _devices() -> list[dict[str, Any]]:
         ]
     except SamdeskError:
         return []
+    except Exception as error:
+        return [{"name": "?", "title": f"not known: {error}", "memory": None, "free": None}]
 
 
 def _engine(spec: EngineSpec) -> dict[str, Any]:

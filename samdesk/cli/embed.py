@@ -47,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_embed(options: argparse.Namespace) -> int:
     """Encode as the command line says; tells what that took."""
     disk_mb = _preferred_mb() if options.cache_mb is None else options.cache_mb
+    if not 0 < disk_mb < 1e9:
+        raise SamdeskError(f"A cache of {disk_mb:g} MB makes no sense.", "Give --cache-mb a positive number.")
     store = open_store(disk_bytes=round(disk_mb * 2**20))
     assert store.disk is not None
     segmenter = load_segmenter(options.engine, options.weights, device=options.device, cache=store)

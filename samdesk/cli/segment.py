@@ -184,11 +184,16 @@ def mask_options(options: argparse.Namespace) -> MaskOptions:
             f"A mask threshold of {options.mask_threshold:g} makes no sense.",
             "Give a probability between 0 and 1.",
         )
+    if not (0 <= options.min_area < 1e9 and 0 <= options.smooth < 1e3):
+        raise SamdeskError(
+            "--min-area and --smooth are lengths of pixels that the engine sees.",
+            "Give small positive numbers.",
+        )
     return MaskOptions(
         multimask={"auto": None, "several": True, "one": False}[options.candidates],
         threshold=math.log(options.mask_threshold / (1 - options.mask_threshold)),
-        min_area_px=max(0.0, options.min_area),
-        smooth_px=max(0.0, options.smooth),
+        min_area_px=options.min_area,
+        smooth_px=options.smooth,
     )
 
 
@@ -243,6 +248,8 @@ def _point(text: str) -> PointPrompt:
         x, y = (float(value) for value in text.split(","))
     except ValueError:
         raise SamdeskError(f"--point {text} is not a point.", "Write X,Y or X,Y,- in pixels.") from None
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise SamdeskError(f"--point {text} is not a point.", "Write X,Y or X,Y,- in pixels.")
     return PointPrompt(x, y, positive=text is not place)
 
 
@@ -254,6 +261,8 @@ def _box(text: str, option: str = "--box") -> BoxPrompt:
         x0, y0, x1, y1 = (float(value) for value in place.split(","))
     except ValueError:
         raise SamdeskError(f"{option} {text} is not a box.", "Write X1,Y1,X2,Y2 in pixels.") from None
+    if not all(map(math.isfinite, (x0, y0, x1, y1))):
+        raise SamdeskError(f"{option} {text} is not a box.", "Write X1,Y1,X2,Y2 in pixels.")
     return BoxPrompt(Bounds(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), positive=place is text)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, Protocol, TypeVar
 
 
 class Sized(Protocol):
@@ -63,6 +63,12 @@ class BytesCache(Generic[V]):
             self._kept[key] = value
             while self._nbytes > self.limit_bytes and len(self._kept) > 1:
                 self._nbytes -= self._kept.popitem(last=False)[1].nbytes
+
+    def forget(self, unwanted: Callable[[Any], bool]) -> None:
+        """Drop the values whose key is unwanted."""
+        with self._lock:
+            for key in [key for key in self._kept if unwanted(key)]:
+                self._nbytes -= self._kept.pop(key).nbytes
 
     def clear(self) -> None:
         with self._lock:

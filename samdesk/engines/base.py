@@ -86,7 +86,7 @@ class BatchLogits:
 
 
 class Engine(Protocol):
-    """A promptable segmenter. Methods may be called from one background thread at a time.
+    """A promptable segmenter. `predict` may run on one thread beside `encode` on another, no more than that.
 
     Attributes
     ----------
@@ -269,6 +269,10 @@ def import_engine(spec: EngineSpec) -> Any:
         raise SamdeskError(
             f"{spec.title} needs {error.name}, which is not installed.",
             f"Run ./installer/run --with {spec.extra}",
+        ) from error
+    except (ImportError, OSError, RuntimeError) as error:  # a library that does not fit this system
+        raise SamdeskError(
+            f"{spec.title} cannot be used here: {error}.", "samdesk doctor tells what is installed."
         ) from error
 
 

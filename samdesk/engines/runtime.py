@@ -88,7 +88,7 @@ def need(package: str, extra: str = "models") -> ModuleType:
     """
     try:
         return importlib.import_module(package)
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:
         top = package.partition(".")[0]
         missing = error.name or top if isinstance(error, ModuleNotFoundError) else ""
         hint = f"Run ./installer/run --with {extra}, or: pip install 'samdesk[{extra}]'"

@@ -182,8 +182,9 @@ class SamEngine(PaddedEngine):
         disarm_torchvision()
         # filled with the weights alone: no time for random numbers, and none are drawn
         with torch.device("meta"):
-            encoder = need("segment_anything.modeling").ImageEncoderViT(**_vit_options(state))
-            network = with_decoder(encoder)
+            options = vit_options(state, weights)
+            encoder = need("segment_anything.modeling").ImageEncoderViT(**options)
+            network = with_decoder(encoder, options["img_size"])
         load_into(network, state, weights)
         return network
 
@@ -213,8 +214,24 @@ def with_decoder(encoder: nn.Module, side: int = 1024) -> nn.Module:
     return network
 
 
+def vit_options(state: Mapping[str, Tensor], weights: Path) -> dict[str, Any]:
+    """What `ImageEncoderViT` is to be built with, from the shapes of its weights.
+
+    Raises
+    ------
+    SamdeskError
+        When weights that tell it are missing, or of another shape than ever published.
+    """
+    try:
+        return _vit_options(state)
+    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
+        raise SamdeskError(
+            f"The weights in {weights} do not fit SAM: {error} is missing or of another shape.",
+            "The file may be damaged, or made for a changed model; choose another one.",
+        ) from error
+
+
 def _vit_options(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What `ImageEncoderViT` is to be built with, from the shapes of its weights."""
     prefix = "image_encoder."
     _, grid, _, width = state[f"{prefix}pos_embed"].shape
     depth = len({key.split(".")[2] for key in state if key.startswith(f"{prefix}blocks.")})

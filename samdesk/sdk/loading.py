@@ -142,10 +142,11 @@ def find_weights(
     SamdeskError
         When there is none on this computer; says how to get it.
     """
-    if weights is not None and Path(weights).expanduser().exists():
-        return Path(weights).expanduser().absolute(), ""
+    file = None if weights is None else _file_at(weights)
+    if file is not None:
+        return file, ""
     if isinstance(weights, Path) or (weights is not None and _looks_like_a_path(weights)):
-        raise SamdeskError(f"There is no weight file {weights}.", "Check the path.")
+        raise SamdeskError(f"There is no weight file {str(weights)[:300]}.", "Check the path.")
     if registry is None:
         from samdesk.weights import default_registry
 
@@ -199,7 +200,20 @@ def _recognised_type(path: Path, task: Task) -> str:
             f"{path.name} cannot be read without {error.name}, which is not installed.",
             "Run ./installer/run --with models",
         ) from error
+    except (ImportError, OSError, RuntimeError) as error:
+        raise SamdeskError(
+            f"{path.name} cannot be read here: {error}.", "samdesk doctor tells what is installed."
+        ) from error
     return recognise(path, task).type
+
+
+def _file_at(given: str | Path) -> Path | None:
+    try:
+        path = Path(given).expanduser().absolute()
+        there = path.exists() if _looks_like_a_path(str(given)) else path.is_file()
+    except (OSError, RuntimeError, ValueError):
+        return None
+    return path if there else None
 
 
 def _looks_like_a_path(text: str) -> bool:

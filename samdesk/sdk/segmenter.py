@@ -15,7 +15,7 @@ import numpy as np
 
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Bounds, Plane, Region
-from samdesk.domain.outline import logits_to_shape
+from samdesk.domain.outline import logits_to_shape, snap
 from samdesk.domain.prompts import Candidate, Prompts
 from samdesk.domain.tasks import Task
 from samdesk.engines.base import ConceptEngine, Embedding, Engine, EngineSpec, MaskLogits
@@ -51,8 +51,8 @@ class Segmenter:
     """An engine with its embedding cache: prompts in image pixels in, candidates out.
 
     The engine is loaded when it is first needed, on the thread that needs it. Holds no state
-    between calls other than the cache. May be used from one thread at a time; the cache may
-    be shared.
+    between calls other than the cache, which may be shared. One thread may encode while another
+    asks prompts on what is encoded; otherwise it is used from one thread at a time.
 
     Parameters
     ----------
@@ -64,6 +64,11 @@ class Segmenter:
         Receives a `Task` and gives the engine; needed when `engine` is a row of the table.
     title : str, optional
         What the user reads until the engine is loaded.
+
+    Attributes
+    ----------
+    has_failed : bool
+        The last attempt to load the engine failed; the next call tries again.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class Segmenter:
         self.cache = EmbeddingStore() if cache is None else cache
         self._engine = None if isinstance(engine, EngineSpec) else engine
         self._load = load
+        self.has_failed = False
 
     @property
     def is_loaded(self) -> bool:
@@ -97,7 +103,12 @@ class Segmenter:
         """
         if self._engine is None:
             assert self._load is not None, "a row of the table was given without a way to load it"
-            self._engine = self._load(task)
+            self.has_failed = False
+            try:
+                self._engine = self._load(task)
+            except SamdeskError:
+                self.has_failed = True
+                raise
             self.name, self.title = self._engine.name, self._engine.title
         return self._engine
 
@@ -269,13 +280,14 @@ class Segmenter:
             options.min_area_px,
             answer.extent,
         )
-        shape = clip_to_image(outline, size)
+        # on the document's grid already, so that keeping it costs the main thread nothing
+        shape = snap(clip_to_image(outline, size))
         return Candidate(shape, answer.score, chip, is_cut(shape, chip, size), self.name)
 
 
 def key_of(engine: Engine, image: Image, chip: Region, plane: Plane) -> EmbeddingKey:
     """Everything that an embedding depends on."""
-    return EmbeddingKey(image.source.identity, image.display.key, plane, chip, engine.identity)
+    return EmbeddingKey(image.source.identity, image.display.key, plane, chip, engine.identity, engine.device)
 
 
 def _since(started: float) -> float:
@@ -285,10 +297,11 @@ def _since(started: float) -> float:
 def _smoothed(answer: MaskLogits, chip: Region, smooth_px: float) -> Any:
     if smooth_px <= 0:
         return answer.logits
-    width = answer.extent[0] if answer.extent else chip.width
-    sigma = smooth_px * answer.logits.shape[1] / width
+    width, height = answer.extent or (chip.width, chip.height)
+    rows, columns = answer.logits.shape
+    across, down = (min(smooth_px * n / size, n) for n, size in ((columns, width), (rows, height)))
     bounded = np.clip(np.nan_to_num(answer.logits, nan=-32.0), -32.0, 32.0)
-    return cv2.GaussianBlur(bounded, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    return cv2.GaussianBlur(bounded, (0, 0), sigmaX=across, sigmaY=down, borderType=cv2.BORDER_REPLICATE)
 
 
 def check_prompts(prompts: Prompts, image: Image) -> None:

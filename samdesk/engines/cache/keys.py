@@ -26,6 +26,8 @@ class EmbeddingKey(NamedTuple):
         Place and level.
     engine : str
         Identity of the engine, with the digest of its weights.
+    device : str
+        Where the embedding lies in memory; on disk it is for all devices, so not in `text`.
     """
 
     source: str
@@ -33,6 +35,7 @@ class EmbeddingKey(NamedTuple):
     plane: Plane
     chip: Region
     engine: str
+    device: str = ""
 
     @property
     def text(self) -> str:

@@ -162,6 +162,8 @@ def match_family(shapes: Shapes) -> Match | None:
         if prefix is None:
             continue
         own = without_prefix(shapes, prefix)
+        if not own[family.anchor]:  # a single number cannot tell a size
+            continue
         if missing_parts(family, own):
             continue
         blocks = _count(family.block, own)

@@ -203,3 +203,70 @@ def test_boxes_can_be_collected(rig: Rig) -> None:
     assert [box.bounds for box in rig.session.proposal.prompts.boxes] == [first]
     rig.session.add_box(BoxPrompt(second), 1.0)
     assert [box.bounds for box in rig.session.proposal.prompts.boxes] == [second]
+
+
+def test_a_second_click_does_not_begin_the_encode_anew(rig: Rig) -> None:
+    rig.session.add_point(PointPrompt(500, 400), 1.0)
+    assert rig.slow.began.wait(5)
+    rig.session.add_point(PointPrompt(520, 400), 1.0)
+    rig.slow.go.set()
+    rig.settle()
+    assert rig.slow.encoded == 1
+    assert rig.session.proposal.current.shape.contains(520, 400)
+    assert rig.session.proposal.current.engine == "slow"
+
+
+def test_a_preview_on_a_ready_chip_does_not_wait_for_the_encode_of_another(rig: Rig) -> None:
+    rig.slow.go.set()
+    rig.session.view_rested(Bounds(0, 0, 500, 500), 1.0)
+    rig.settle()
+    rig.slow.go.clear()
+    rig.slow.began.clear()
+    rig.session.view_rested(Bounds(0, 0, 5000, 900), 1.0)
+    assert rig.slow.began.wait(5)
+    rig.session.hover(300, 300, 1.0)
+    rig.until(lambda: rig.session.proposal.candidates)
+    assert rig.session.proposal.current.engine == "slow"
+    assert not rig.slow.go.is_set()
+
+
+def test_what_cannot_be_encoded_is_not_tried_at_every_rest(rig: Rig) -> None:
+    told: list[str] = []
+    rig.jobs.failed.connect(lambda job: told.append(job.error.message))
+    rig.slow.error = SamdeskError("Out of memory.")
+    rig.slow.go.set()
+    for _ in range(5):
+        rig.session.view_rested(Bounds(0, 0, 900, 900), 1.0)
+        rig.settle()
+    assert len(told) <= 2
+    assert rig.session.counts.encoded == 0
+
+
+def test_a_click_after_a_double_click_takes_the_keeping_back(rig: Rig) -> None:
+    rig.session.add_point(PointPrompt(500, 400), 1.0)
+    rig.session.accept_when_ready()
+    rig.session.add_point(PointPrompt(520, 400), 1.0)
+    rig.slow.go.set()
+    rig.settle()
+    assert not rig.kept
+    assert rig.session.can_accept
+
+
+def test_a_sketch_stays_marked_when_sketching_is_switched_off(rig: Rig) -> None:
+    rig.session.add_point(PointPrompt(500, 400), 1.0)
+    rig.until(lambda: rig.session.proposal.candidates)
+    rig.session.set_stand_in(None)
+    assert rig.session.proposal.stand_in == "Fake (discs)"
+
+
+def test_wider_chips_still_hold_every_prompt(rig: Rig) -> None:
+    rig.session.set_stand_in(None)
+    rig.slow.go.set()
+    rig.slow.radius = 700
+    rig.session.add_point(PointPrompt(2048, 450), 1.0)
+    rig.settle()
+    rig.session.add_point(PointPrompt(2900, 450, False), 1.0)
+    rig.settle()
+    region = rig.session.proposal.current.region.bounds
+    assert region.x0 <= 2048 <= region.x1
+    assert region.x0 <= 2900 <= region.x1
