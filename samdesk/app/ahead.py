@@ -71,6 +71,9 @@ class EncodeAhead:
     def need(self, segmenter: Segmenter, image: Image, plane: Plane, chip: Region) -> None:
         """A prompt waits for this chip: encode it and no other; when it is under way already, it goes on."""
         self._keep([chip])
+        known = self._jobs.get(chip)
+        if known is not None and known.state == "queued":  # it stands behind everything else
+            self._jobs.pop(chip).cancel()
         self._start(segmenter, image, plane, chip, NEEDED)
 
     def give_way(self) -> None:

@@ -114,6 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_segment(options: argparse.Namespace) -> int:
     """Segment as the command line says."""
     searching = bool(options.text or options.exemplar)
+    missed: list[SamdeskError] = []
     objects = [] if searching else prompts_of(options.point, options.box, options.each, options.prior)
     concept = concept_of(options) if searching else None
     store = open_store()
@@ -125,7 +126,7 @@ def run_segment(options: argparse.Namespace) -> int:
         if concept is not None:
             kept = look.find(concept, options.min_score, mask_options(options))
         else:
-            kept = [look.best(prompts, mask_options(options)) for prompts in objects]
+            kept = look.best_of_each(objects, mask_options(options), missed)
     finally:
         image.close()
     kept = [replace(one, class_name=options.class_name) for one in kept]
@@ -134,7 +135,11 @@ def run_segment(options: argparse.Namespace) -> int:
     else:
         write_geojson(Path(options.out), kept)
         print(f"{len(kept)} written to {options.out}", file=sys.stderr)
-    return 0
+    return int(bool(missed))
+
+
+class NothingFound(SamdeskError):
+    """The engine gave no answer to a prompt."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,22 @@ class _Look:
     image: Image
     plane: Plane
     downsample: float
+
+    def best_of_each(
+        self, objects: list[Prompts], options: MaskOptions, missed: list[SamdeskError]
+    ) -> list[Annotation]:
+        """One annotation for each object; those that were not found are told, unless it is all."""
+        kept = []
+        for prompts in objects:
+            try:
+                kept.append(self.best(prompts, options))
+            except NothingFound as error:
+                missed.append(error)
+        if not kept:
+            raise missed[0]
+        for lost in missed:
+            print(f"samdesk: {lost.message}", file=sys.stderr)
+        return kept
 
     def best(self, prompts: Prompts, options: MaskOptions) -> Annotation:
         found = self.segmenter.segment(
@@ -174,7 +195,7 @@ class _Look:
         return Annotation(candidate.shape, plane=self.plane, provenance=provenance(candidate, prompts))
 
     def _nothing(self, what: str, hint: str) -> SamdeskError:
-        return SamdeskError(f"Nothing was found in {self.image.source.name} for {what}.", hint)
+        return NothingFound(f"Nothing was found in {self.image.source.name} for {what}.", hint)
 
 
 def mask_options(options: argparse.Namespace) -> MaskOptions:
