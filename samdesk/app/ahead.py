@@ -11,6 +11,7 @@ from typing import Any
 
 from samdesk.domain.geometry import Bounds, Plane, Region
 from samdesk.domain.prompts import PointPrompt, Prompts
+from samdesk.domain.tasks import Cancelled, Task
 from samdesk.sdk import Image, Segmenter, chip_downsample
 
 from .jobs import Job, Lane
@@ -42,7 +43,7 @@ class EncodeAhead:
         self._lane = lane
         self._encoded = encoded
         self._jobs: dict[Region, Job[Any]] = {}
-        self._failed: set[Region] = set()
+        self._failing = False
         self._rested: tuple[float, float, float] | None = None
 
     @property
@@ -61,9 +62,9 @@ class EncodeAhead:
     ) -> None:
         """Encode what is cold in the view, nearest to the pointer first; what runs already goes on."""
         wanted = self._chips(segmenter, image, bounds, scale, pointer)[:limit]
-        cold = [
-            chip for chip in wanted if chip not in self._failed and not segmenter.is_warm(image, chip, plane)
-        ]
+        cold = [chip for chip in wanted if not segmenter.is_warm(image, chip, plane)]
+        if self._failing:  # once is enough: a prompt tries again, and tells
+            cold = []
         self._keep(cold)
         for chip in cold:
             self._start(segmenter, image, plane, chip, PRIORITY)
@@ -83,7 +84,7 @@ class EncodeAhead:
     def stop(self) -> None:
         """Another picture, or another engine."""
         self._keep([])
-        self._failed.clear()
+        self._failing = False
         self._rested = None
 
     def _keep(self, chips: list[Region]) -> None:
@@ -93,7 +94,7 @@ class EncodeAhead:
     def _start(self, segmenter: Segmenter, image: Image, plane: Plane, chip: Region, priority: int) -> None:
         if chip not in self._jobs:
             self._jobs[chip] = self._lane.submit(
-                lambda task: segmenter.embed(image, chip, plane, task),
+                lambda task: _embed(segmenter, image, chip, plane, task),
                 done=lambda job: self._done(chip, job),
                 priority=priority,
             )
@@ -102,8 +103,9 @@ class EncodeAhead:
         if self._jobs.get(chip) is not job:
             return
         del self._jobs[chip]
-        if job.state == "failed":  # once is enough: the others would most likely fail as well
-            self._failed.add(chip)
+        if job.state != "cancelled":
+            self._failing = job.state == "failed"
+        if self._failing:
             self._keep([])
         self._encoded(chip, job)
 
@@ -140,6 +142,12 @@ class EncodeAhead:
             return []
         steps = [(x + k * dx / far, y + k * dy / far) for k in (0.5, 1.0)]
         return [(px, py) for px, py in steps if 0 <= px < size[0] and 0 <= py < size[1]]
+
+
+def _embed(segmenter: Segmenter, image: Image, chip: Region, plane: Plane, task: Task) -> None:
+    if segmenter.has_failed:  # told already by whoever tried to load it
+        raise Cancelled
+    segmenter.embed(image, chip, plane, task)
 
 
 def _around(seen: Bounds, middle: tuple[float, float]) -> list[tuple[float, float]]:

@@ -275,12 +275,23 @@ class Lane:
                 del job
 
 
-LANES = {"model": 1, "predict": 1, "sketch": 1, "io": 1, "levels": 1, "journal": 1, "tiles": 2}
+LANES = {
+    "model": 1,
+    "predict": 1,
+    "sketch": 1,
+    "io": 1,
+    "levels": 1,
+    "journal": 1,
+    "tiles": 2,
+    "http": 3,
+    "weights": 1,
+}
 """Lane names and their number of threads. Prompts on what is encoded have a lane of their own, as
 encoding can take a minute. Sketches are what an engine without a model answers while
 the model is not ready. The journal has a lane of its own so that no import
 can stand between an accepted edit and the disk, and zoom levels have one so that nothing waits
-for them."""
+for them. On `weights` gigabytes are read to be checked or copied, beside the downloads on
+`http`."""
 
 
 class Jobs:

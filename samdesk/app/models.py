@@ -68,7 +68,7 @@ class Models:
     ----------
     jobs, settings, session
     stand_in : Segmenter
-        The classical engine; taken again when a model cannot be loaded.
+        The classical engine.
     store : EmbeddingStore
         Where the embeddings of all models are kept.
     registry : Registry, optional
@@ -81,7 +81,8 @@ class Models:
     failed : Signal(SamdeskError)
         A model could not be chosen; what failed in a job is told by the jobs.
     wanted : Signal(Weight)
-        A model was chosen whose weight is not on this computer.
+        A model was chosen whose weight is not on this computer, or is damaged and can be
+        downloaded again.
     """
 
     changed = Signal()
@@ -105,6 +106,7 @@ class Models:
         self._registry = registry
         self._loading: Job[Engine] | None = None
         self._file: Path | None = None
+        self._before: tuple[str, Segmenter] = (CLASSICAL, stand_in)
         self.current = CLASSICAL
 
     @property
@@ -207,6 +209,9 @@ class Models:
         if state in ("missing", "gated"):
             self.wanted.emit(weight)
             return
+        if state == "damaged" and weight.url and not weight.reference:
+            self.wanted.emit(weight)
+            return
         if state == "damaged":
             self.failed.emit(
                 SamdeskError(f"The file of “{weight.name}” is damaged.", self.registry.why_damaged(weight))
@@ -236,6 +241,10 @@ class Models:
 
     def _use(self, key: str, segmenter: Segmenter) -> None:
         self._give_up_loading()
+        if self._session.segmenter.is_loaded:
+            self._before = self.current, self._session.segmenter
+        if key == CLASSICAL:
+            self._free_devices()
         self.current = key
         self._session.set_segmenter(segmenter)
         if segmenter.is_loaded:
@@ -249,10 +258,9 @@ class Models:
             )
         self.changed.emit()
 
-    def _free_devices(self) -> None:
-        """Give back the graphics memory that embeddings of other models hold."""
-        identity = self._session.segmenter.engine.identity
-        self._store.memory.forget(lambda key: key.device != "cpu" and key.engine != identity)
+    def _free_devices(self, *used: str) -> None:
+        """Give back the graphics memory of all embeddings but those of an engine on a device."""
+        self._store.memory.forget(lambda key: key.device != "cpu" and (key.engine, key.device) != used)
 
     def _give_up_loading(self) -> None:
         job, self._loading = self._loading, None
@@ -265,11 +273,12 @@ class Models:
         self._loading = None
         if job.state == "done":
             self._settings["model"] = self.current
-            self._free_devices()
+            engine = self._session.segmenter.engine
+            self._free_devices(engine.identity, engine.device)
             self._session.refresh()
             self.changed.emit()
-        elif self.current != CLASSICAL:
-            self._use(CLASSICAL, self._stand_in)
+        else:
+            self._use(*self._before)
 
 
 def device_text(device: str) -> str:

@@ -138,7 +138,7 @@ class PromptSession:
         self._hover_at: PointPrompt | None = None
         self._hovering = False
         self._waiting = False
-        self._sketched = False
+        self._sketched = self._gave_up = self._hover_fails = False
         self._candidates_by = self._hovered_by = ""
         self._accept_on_answer = False
         self._state: State = "none"
@@ -188,6 +188,7 @@ class PromptSession:
         self.changed.emit()
 
     def _stop(self) -> None:
+        self._hover_fails = False
         self._ahead.stop()
         self._sketch_ahead.stop()
         for job in self._asking:
@@ -231,7 +232,7 @@ class PromptSession:
             return
         if self._hover_at is None:
             self._set_hovered(())
-        elif not self._hovering:
+        elif not (self._hovering or self._hover_fails):  # once told is enough
             self._preview_next()
 
     def leave(self) -> None:
@@ -353,7 +354,7 @@ class PromptSession:
         self._candidates_by = self._hovered_by = ""
         self._index = self._widened = 0
         self._box = self._chip = self._hover_at = None
-        self._hovering = self._waiting = self._sketched = self._accept_on_answer = False
+        self._hovering = self._waiting = self._gave_up = self._sketched = self._accept_on_answer = False
 
     @property
     def _preview(self) -> bool:
@@ -369,7 +370,7 @@ class PromptSession:
             job.cancel()
         self._asking = []
         self._prompts, self._chip, self._hovered = prompts, chip, ()
-        self._waiting, self._sketched = True, False
+        self._waiting, self._sketched, self._gave_up = True, False, False
         warm = self._segmenter.is_warm(image, chip, self._plane)
         self.counts.warm += warm
         self.counts.cold += not warm
@@ -412,6 +413,7 @@ class PromptSession:
     def _give_up(self) -> None:
         """The chip could not be encoded, which was told; what the stand-in found stays."""
         self._waiting = self._accept_on_answer = False
+        self._gave_up = True
         if not self._sketched and not self._widened:
             self._candidates = ()
         self.counts.answered += 1
@@ -431,7 +433,7 @@ class PromptSession:
     def _sketch_arrived(self, job: Job[list[Candidate]], generation: int, title: str) -> None:
         if generation != self._generation or job.state != "done":
             return
-        if not self._waiting and self._candidates:
+        if not (self._waiting or self._gave_up):
             return
         self.counts.sketched += 1
         self._show(job.result, title)
@@ -503,11 +505,12 @@ class PromptSession:
         if generation != self._generation or self._prompts:
             return
         self._hovering = False
+        self._hover_fails = job.state == "failed"
         if self._hover_at is None:
             return
         self._refresh_state()
         self._set_hovered(tuple(job.result or ())[:1], title)
-        if self._hover_at != point:
+        if self._hover_at != point and not self._hover_fails:
             self._preview_next()
 
     def _set_hovered(self, candidates: tuple[Candidate, ...], stand_in: str = "") -> None:

@@ -32,8 +32,9 @@ from samdesk.images.pyramid import build_pyramid, needs_pyramid
 from samdesk.images.source import ImageSource
 from samdesk.images.tiles import BlockCache
 from samdesk.sdk import Image, MaskOptions, Segmenter, chip_downsample, open_image, provenance
-from samdesk.weights import Registry
+from samdesk.weights import GatedError, Registry
 
+from .downloads import Downloads, Offer
 from .finding import ExampleTool, FindSession
 from .jobs import Job, Jobs
 from .journal import PROJECT_SUFFIX, Journal, autosave_dir
@@ -148,6 +149,8 @@ class Workspace:
         self.session.set_stand_in(segmenter if settings["stand_in"] else None)
         self.models = Models(jobs, settings, self.session, segmenter, self.embeddings, registry)
         self.models.failed.connect(lambda error: self.notice.emit(Notice("error", error.message, error.hint)))
+        self._downloads: Downloads | None = None
+        self.offer = Offer(self.models, lambda: self.downloads, ask)
         self.preparing = Preparing(jobs)
         self.models.changed.connect(self._model_changed)
         self.preparing.finished.connect(lambda text: self.notice.emit(Notice("info", text)))
@@ -161,6 +164,13 @@ class Workspace:
         self.mark = Mark(paths.state_dir() / "windows")
         jobs.failed.connect(self._job_failed)
         settings.changed.connect(self._setting_changed)
+
+    @property
+    def downloads(self) -> Downloads:
+        """What is under way for weights; made when it is first needed, because it reads the registry."""
+        if self._downloads is None:
+            self._downloads = Downloads(self.jobs, self.models.registry)
+        return self._downloads
 
     # Opening and closing
 
@@ -648,8 +658,10 @@ class Workspace:
 
     def _job_failed(self, job: Job[Any]) -> None:
         if job.error is not None:
-            retry = "save.retry" if self.unsaved else ""
-            self.notice.emit(Notice("error", job.error.message, job.error.hint, retry))
+            command = "save.retry" if self.unsaved else ""
+            if isinstance(job.error, GatedError):
+                command = "weights.show"
+            self.notice.emit(Notice("error", job.error.message, job.error.hint, command))
 
     def _setting_changed(self, name: str) -> None:
         if name == "hover":

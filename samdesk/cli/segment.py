@@ -138,7 +138,7 @@ def run_segment(options: argparse.Namespace) -> int:
     return int(bool(missed))
 
 
-class NothingFound(SamdeskError):
+class NothingFoundError(SamdeskError):
     """The engine gave no answer to a prompt."""
 
 
@@ -159,7 +159,7 @@ class _Look:
         for prompts in objects:
             try:
                 kept.append(self.best(prompts, options))
-            except NothingFound as error:
+            except NothingFoundError as error:
                 missed.append(error)
         if not kept:
             raise missed[0]
@@ -195,7 +195,7 @@ class _Look:
         return Annotation(candidate.shape, plane=self.plane, provenance=provenance(candidate, prompts))
 
     def _nothing(self, what: str, hint: str) -> SamdeskError:
-        return NothingFound(f"Nothing was found in {self.image.source.name} for {what}.", hint)
+        return NothingFoundError(f"Nothing was found in {self.image.source.name} for {what}.", hint)
 
 
 def mask_options(options: argparse.Namespace) -> MaskOptions:

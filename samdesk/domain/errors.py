@@ -1,4 +1,4 @@
-"""The one error that a user may see. Must not know who shows it."""
+"""The errors that a user may see. Must not know who shows it."""
 
 from __future__ import annotations
 
@@ -21,3 +21,7 @@ class SamdeskError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+
+class MemoryFullError(SamdeskError):
+    """A device or the computer has no memory left for what was asked."""

@@ -86,7 +86,7 @@ class BatchLogits:
 
 
 class Engine(Protocol):
-    """A promptable segmenter. `predict` may run on one thread beside `encode` on another, no more than that.
+    """A promptable segmenter. As it keeps nothing between calls, two threads may call it at once.
 
     Attributes
     ----------
@@ -95,8 +95,8 @@ class Engine(Protocol):
     title : str
         What the user reads; says what it is ("Classical (no model)", "SAM ViT-B").
     identity : str
-        Changes whenever the same chip would give another embedding: the name, and for a model
-        also its type and the digest of its weights.
+        Changes whenever the same chip would give another embedding: the name, or for a model its
+        type, the digest of its weights and its precision, with ":" between.
     device : str
         Where it computes: "cpu", "cuda:0", "mps".
     nbytes : int

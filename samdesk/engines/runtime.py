@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from samdesk.domain.errors import SamdeskError
+from samdesk.domain.errors import MemoryFullError, SamdeskError
 
 if TYPE_CHECKING:
     import torch
@@ -192,6 +192,11 @@ def pick_precision(device: torch.device, wanted: str = AUTO) -> torch.dtype:
     return dtype
 
 
+def dtype_name(dtype: torch.dtype) -> str:
+    """ "float32", "bfloat16", "float16"."""
+    return str(dtype).removeprefix("torch.")
+
+
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
     """Compute with `dtype` where that is safe; nothing changes for float32."""
     import torch
@@ -216,7 +221,7 @@ def memory_guard(doing: str, title: str, device: torch.device) -> Iterator[None]
 
     Raises
     ------
-    SamdeskError
+    MemoryFullError
         In place of every error by which torch or Python says that memory is full.
     """
     try:
@@ -228,7 +233,7 @@ def memory_guard(doing: str, title: str, device: torch.device) -> Iterator[None]
         traceback.clear_frames(error.__traceback__)
         release_memory(device)
         message = f"{title} ran out of memory on {device_title(device)} while {doing}."
-        raise SamdeskError(message, _memory_hint(device)) from error
+        raise MemoryFullError(message, _memory_hint(device)) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

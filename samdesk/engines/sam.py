@@ -26,7 +26,7 @@ from samdesk.domain.tasks import Task
 from .base import BatchLogits, Embedding, MaskLogits
 from .checkpoint import load_into, read_state
 from .decoder import Asker, FastDecoder, Frame, ImageTerms
-from .runtime import autocast, device_title, memory_guard, need, pick_device, pick_precision
+from .runtime import autocast, device_title, dtype_name, memory_guard, need, pick_device, pick_precision
 from .torchvision_ops import disarm_torchvision
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -83,7 +83,7 @@ class PaddedEngine:
                 f"{weights} holds {info.title}, not {self.family}.", f"Open it as {info.title}."
             )
         self.type, self.title = info.type, info.title
-        self.identity = f"{info.type}:{info.digest}"
+        self.identity = f"{info.type}:{info.digest}:{dtype_name(self._dtype)}"
         self.device = str(self._place)
         task.progress(None, f"Building {self.title}")
         with memory_guard("loading its weights", self.title, self._place):

@@ -28,7 +28,7 @@ from samdesk.domain.tasks import Task
 from .base import BatchLogits, Embedding, MaskLogits
 from .checkpoint import load_into, read_state
 from .decoder import Asker, FastDecoder, Frame, ImageTerms
-from .runtime import autocast, device_title, memory_guard, need, pick_device, pick_precision
+from .runtime import autocast, device_title, dtype_name, memory_guard, need, pick_device, pick_precision
 
 SIZES: Mapping[str, str] = {"sam2_t": "t", "sam2_s": "s", "sam2_bp": "b+", "sam2_l": "l"}
 """Model types, and how the package's configuration files call them."""
@@ -242,7 +242,7 @@ class Sam2Engine:
         if info.family != self.name:
             raise SamdeskError(f"{weights} holds {info.title}, not SAM 2.", f"Open it as {info.title}.")
         self.type, self.title = info.type, info.title
-        self.identity = f"{info.type}:{info.digest}"
+        self.identity = f"{info.type}:{info.digest}:{dtype_name(self._dtype)}"
         self.device = str(self._where)
         task.progress(None, f"Building {self.title}")
         model: Any = build_model(info.type, info.version)

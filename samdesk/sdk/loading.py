@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samdesk.domain.errors import SamdeskError
+from samdesk.domain.errors import MemoryFullError, SamdeskError
 from samdesk.domain.tasks import Task
 from samdesk.engines.base import Engine, EngineSpec, engine_spec, load_engine
 from samdesk.engines.cache import EmbeddingStore
@@ -48,12 +48,20 @@ class EnginePool:
             key = (spec.name, weights.resolve(), _stamp(weights), device)
             engine = self._loaded.get(key)
             if engine is None:
-                engine = load_engine(spec.name, weights=weights, device=device, task=task)
-                self._loaded[key] = engine
+                engine = self._loaded[key] = self._load(spec, weights, device, task)
             self._loaded.move_to_end(key)
             while len(self._loaded) > 1 and self._nbytes > self._limit_bytes:
                 self._loaded.popitem(last=False)
             return engine
+
+    def _load(self, spec: EngineSpec, weights: Path, device: str, task: Task) -> Engine:
+        try:
+            return load_engine(spec.name, weights=weights, device=device, task=task)
+        except MemoryFullError:
+            if not self._loaded:
+                raise
+        self._loaded.clear()  # nobody may be using these any more: there may be room now
+        return load_engine(spec.name, weights=weights, device=device, task=task)
 
     @property
     def _nbytes(self) -> int:

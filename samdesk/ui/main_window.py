@@ -185,7 +185,7 @@ class MainWindow(QMainWindow):
         space = QWidget()
         space.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         bar.addWidget(space)
-        more = tuple(self.actions_[name] for name in ("model.open",))
+        more = tuple(self.actions_[name] for name in ("weights.show", "model.open"))
         self.model_button = ModelButton(self.workspace.models, self.bridge.guarded, more)
         bar.addWidget(self.model_button)
         bar.addSeparator()
@@ -203,6 +203,7 @@ class MainWindow(QMainWindow):
         w.saved_changed.connect(self._show_saved)
         w.notice.connect(self.notices.show_notice)
         w.models.changed.connect(self._model_changed)
+        w.offer.shown.connect(lambda weight: self.show_weights(weight.name))
         w.session.changed.connect(self._session_changed)
         self.review.looked_at.connect(self._bring_into_view)
         self.review.activated.connect(self.show_bounds)
@@ -227,8 +228,9 @@ class MainWindow(QMainWindow):
     def _image_changed(self) -> None:
         w = self.workspace
         image = w.image
-        for dialog in list(self._dialogs.values()):
-            dialog.close()
+        for name, dialog in list(self._dialogs.items()):
+            if name != "weights":  # it is not about the image
+                dialog.close()
         if image is None:
             self.canvas.set_image(None, None)
             self.empty.show_recent(self.settings["recent"])
@@ -463,6 +465,19 @@ class MainWindow(QMainWindow):
         from .dialogs.contrast import ContrastDialog
 
         self._show("contrast", ContrastDialog(self, self.workspace))
+
+    def show_weights(self, name: str = "") -> None:
+        """The Weights dialog, with the weight of this name chosen."""
+        from .dialogs.weights import WeightsDialog
+
+        dialog = self._dialogs.get("weights")
+        if not isinstance(dialog, WeightsDialog) or not dialog.isVisible():
+            dialog = WeightsDialog(self, self.workspace.downloads, self.ask, self.bridge.guarded)
+            self._show("weights", dialog)
+        if name:
+            dialog.choose_weight(name)
+        dialog.raise_()
+        dialog.activateWindow()
 
     def show_shortcuts(self) -> None:
         from .dialogs.shortcuts import Shortcuts

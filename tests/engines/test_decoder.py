@@ -444,3 +444,11 @@ def test_scores_stay_between_0_and_1(sam1: Sam1) -> None:
     asker = Asker(Boasting(sam1.encoder, sam1.decoder), pads_boxes=False)
     answers = asker.predict(sam1.terms, WHOLE, click(400, 300), Task())
     assert [answer.score for answer in answers] == [1.0, 0.5, 0.0]
+
+
+def test_each_box_gets_the_points_that_lie_in_it() -> None:
+    boxes = (BoxPrompt(Bounds(10, 10, 40, 40)), BoxPrompt(Bounds(50, 10, 90, 40)))
+    points = (PointPrompt(20, 20), PointPrompt(60, 20, False), PointPrompt(95, 95))
+    first, second = questions(Prompts(points, boxes), WHOLE, SIZE, pads_boxes=False)
+    assert list(first.labels) == [2, 3, 1, 0, 1]  # the last lies in no box: it is for both
+    assert list(second.labels) == [2, 3, 0, 1]

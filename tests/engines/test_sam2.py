@@ -302,7 +302,7 @@ def test_engine_tells_what_it_is_and_what_it_does(newer: Pair, older: Pair, tiny
         "SAM 2.1 Hiera-T",
         "cpu",
     )
-    assert engine.identity == f"sam2_t:{recognise(tiny).digest}" == newer.engine.identity
+    assert engine.identity == f"sam2_t:{recognise(tiny).digest}:float32" == newer.engine.identity
     assert (older.engine.title, older.engine.type) == ("SAM 2 Hiera-T", "sam2_t")
     assert older.engine.identity != newer.engine.identity
     stages = list(dict.fromkeys(message.split()[0] for message in told))

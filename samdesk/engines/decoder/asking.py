@@ -17,7 +17,7 @@ from torch import Tensor
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Bounds, Region, Shape
 from samdesk.domain.outline import shape_to_mask
-from samdesk.domain.prompts import Prompts
+from samdesk.domain.prompts import PointPrompt, Prompts
 from samdesk.domain.tasks import Task
 from samdesk.engines.base import BatchLogits, MaskLogits
 from samdesk.engines.runtime import free_memory
@@ -135,12 +135,13 @@ def questions(prompts: Prompts, frame: Frame, mask_size: tuple[int, int], pads_b
         boxes = [prompts.prior.bounds.intersection(whole)]
     if not boxes and not any(point.positive for point in points):
         return []
-    at = [(point.x, point.y) for point in points]
-    labels = [POSITIVE if point.positive else NEGATIVE for point in points]
     padded = [PADDING] if pads_boxes or not boxes else []
     asked = []
-    for corners in [[(b.x0, b.y0), (b.x1, b.y1)] for b in boxes] or [[]]:
-        named = [TOP_LEFT, BOTTOM_RIGHT] if corners else []
+    for box, own in _shared_out(points, boxes):
+        corners = [] if box is None else [(box.x0, box.y0), (box.x1, box.y1)]
+        named = [] if box is None else [TOP_LEFT, BOTTOM_RIGHT]
+        at = [(point.x, point.y) for point in own]
+        labels = [POSITIVE if point.positive else NEGATIVE for point in own]
         coordinates = np.array([*corners, *at, *[(0, 0)] * len(padded)], np.float64)
         asked.append(
             Question(
@@ -150,6 +151,20 @@ def questions(prompts: Prompts, frame: Frame, mask_size: tuple[int, int], pads_b
             )
         )
     return asked
+
+
+def _shared_out(
+    points: list[PointPrompt], boxes: list[Bounds]
+) -> list[tuple[Bounds | None, list[PointPrompt]]]:
+    """Each box with its points: those on the object go to the boxes that they lie in, if there are such."""
+    if len(boxes) < 2:
+        return [(boxes[0] if boxes else None, points)]
+
+    def belongs(point: PointPrompt, box: Bounds) -> bool:
+        claimed = any(one.contains(point.x, point.y) for one in boxes)
+        return not point.positive or not claimed or box.contains(point.x, point.y)
+
+    return [(box, [point for point in points if belongs(point, box)]) for box in boxes]
 
 
 def _prior_logits(

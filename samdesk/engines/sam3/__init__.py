@@ -26,7 +26,14 @@ from samdesk.domain.tasks import Task
 from samdesk.engines.base import BatchLogits, Embedding, MaskLogits
 from samdesk.engines.checkpoint import read_state
 from samdesk.engines.decoder import Asker, FastDecoder, Frame, ImageTerms
-from samdesk.engines.runtime import autocast, device_title, memory_guard, pick_device, pick_precision
+from samdesk.engines.runtime import (
+    autocast,
+    device_title,
+    dtype_name,
+    memory_guard,
+    pick_device,
+    pick_precision,
+)
 
 from .compat import Unpinned, sam3_module
 from .exemplars import exemplars
@@ -97,7 +104,7 @@ class Sam3Engine:
         task.check()
         self.nbytes = sum(weight.nbytes for weight in self._network.parameters())
         self.type = info.type
-        self.identity = f"{info.type}:{info.digest}"
+        self.identity = f"{info.type}:{info.digest}:{dtype_name(self._dtype)}"
         self._side = config.image_size
         self._asker = Asker(decoder, pads_boxes=True)
         self._texts: OrderedDict[str, Mapping[str, torch.Tensor]] = OrderedDict()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from samdesk.app.settings import Settings
@@ -34,7 +35,7 @@ class WindowAsk:
         box.setText(text)
         box.setInformativeText(hint)
         buttons = [box.addButton(option, QMessageBox.ButtonRole.AcceptRole) for option in options]
-        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.addButton(QMessageBox.StandardButton.Cancel).setIcon(QIcon())
         box.exec()
         clicked = box.clickedButton()
         return next((k for k, button in enumerate(buttons) if button is clicked), None)
