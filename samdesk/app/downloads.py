@@ -17,6 +17,7 @@ from psygnal import Signal
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.tasks import Task
 from samdesk.engines.base import ENGINES
+from samdesk.sdk.weights import recogniser
 from samdesk.weights import GatedError, Recognise, Registry, Transfer, Weight, import_file, verify
 from samdesk.weights.sources import HUB, check_link, host_of, save_token
 from samdesk.weights.transfer import duration_text, size_text
@@ -385,15 +386,7 @@ class Downloads:
         return next((one for one in self.registry.weights if one.name == weight.name), weight)
 
     def _recogniser(self, task: Task) -> Recognise | None:
-        if self._recognise is not None or not self.can_recognise:
-            return self._recognise
-
-        def told(path: Path) -> Any:
-            from samdesk.engines.checkpoint import recognise
-
-            return recognise(path, task)
-
-        return told
+        return self._recognise or recogniser(task)
 
 
 class Choose(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +12,10 @@ from typing import Any
 
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.tasks import Progress, Task
+from samdesk.sdk.weights import recogniser
 from samdesk.weights import (
     TYPES,
     Hash,
-    Recognise,
     Registry,
     Transfer,
     Weight,
@@ -24,7 +23,6 @@ from samdesk.weights import (
     import_file,
     verify,
 )
-from samdesk.weights.verification import Recognised
 
 EPILOG = """\
 examples:
@@ -208,7 +206,7 @@ def _download(registry: Registry, options: argparse.Namespace) -> int:
 def _fetch_all(registry: Registry, weights: Sequence[Weight], as_json: bool) -> int:
     from samdesk.weights.download import download
 
-    recognise = _recognise()
+    recognise = recogniser()
     for weight in weights:
         try:
             with _bar(weight.name, quiet=as_json) as show:
@@ -232,7 +230,7 @@ def _verify(registry: Registry, options: argparse.Namespace) -> int:
     weights = [registry.find(name) for name in options.names] or [
         weight for weight in registry.weights if registry.state(weight) in here
     ]
-    recognise = _recognise() if weights else None
+    recognise = recogniser() if weights else None
     status = 0
     for weight in weights:
         try:
@@ -260,7 +258,7 @@ def _import(registry: Registry, options: argparse.Namespace) -> int:
         reference=options.reference,
         licence=options.licence,
         task=_spoken_task(options.json),
-        recognise=_recognise(),
+        recognise=recogniser(),
     )
     _told(registry, weight, options.json, f"Imported {weight.name} ({weight.type}): {registry.path(weight)}")
     return 0
@@ -314,19 +312,6 @@ def _login(registry: Registry, options: argparse.Namespace) -> int:
 
 
 # how it is told
-
-
-def _recognise() -> Recognise | None:
-    """What tells model types; None where the packages of the models are not installed."""
-    if importlib.util.find_spec("torch") is None:
-        return None
-
-    def recognise(path: Path) -> Recognised:
-        from samdesk.engines.checkpoint import recognise
-
-        return recognise(path)
-
-    return recognise
 
 
 def _told(registry: Registry, weight: Weight, as_json: bool, text: str) -> None:

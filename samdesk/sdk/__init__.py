@@ -7,6 +7,7 @@ from .chips import chip_at, chip_downsample, clip_to_image, wider_chip
 from .image import Image, open_image, pixel_text
 from .loading import EnginePool, find_weights, load_segmenter, usable_weights
 from .segmenter import MaskOptions, Segmenter, provenance
+from .weights import download_weight, get_weight, list_weights
 
 __all__ = [
     "EnginePool",
@@ -16,7 +17,10 @@ __all__ = [
     "chip_at",
     "chip_downsample",
     "clip_to_image",
+    "download_weight",
     "find_weights",
+    "get_weight",
+    "list_weights",
     "load_segmenter",
     "open_image",
     "pixel_text",
