@@ -55,6 +55,9 @@ QToolTip {{ background: {base}; color: {text}; border: 1px solid {line}; padding
 QDialog > QLineEdit {{ border: 1px solid {line}; border-radius: 5px; padding: 5px; background: {base}; }}
 QLabel[role="muted"] {{ color: {muted}; }}
 QLabel[role="title"] {{ font-size: 20pt; font-weight: 600; }}
+QCheckBox::indicator:unchecked {{
+    width: 11px; height: 11px; border: 1px solid {muted}; border-radius: 2px; background: {base};
+}}
 """
 
 
