@@ -178,8 +178,8 @@ def test_encoder_is_built_as_the_package_builds_it(type: str) -> None:
 def test_says_what_it_is(engine: SamEngine, small: Path) -> None:
     assert engine.name == "sam"
     assert engine.type == "vit_b"
-    assert engine.identity.startswith("vit_b:")
-    assert len(engine.identity) == len("vit_b:") + 64
+    model, digest, precision = engine.identity.split(":")
+    assert (model, len(digest), precision) == ("vit_b", 64, "float32")
     assert engine.device == "cpu"
 
 

@@ -233,7 +233,8 @@ def test_parts_of_an_object_are_joined(newer: Pair) -> None:
     other = BoxPrompt(Bounds(30, 40, 300, 200))
     both, one, two = newer.engine.predict_batch(
         newer.whole,
-        [Prompts(POINT.points, boxes) for boxes in ((BOX, other), (BOX,), (other,))],
+        # the point lies in the first box alone, so the second is asked without it
+        [Prompts(POINT.points, (BOX, other)), Prompts(POINT.points, (BOX,)), Prompts(boxes=(other,))],
         Task(),
         multimask=False,
     ).logits
