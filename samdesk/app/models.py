@@ -16,6 +16,7 @@ from samdesk.engines.base import ENGINES, Engine, engine_spec
 from samdesk.engines.cache import EmbeddingStore
 from samdesk.sdk import Segmenter, load_segmenter
 from samdesk.weights import Registry, Weight, default_registry
+from samdesk.weights.transfer import size_text
 
 from .jobs import Job, Jobs
 from .session import PromptSession
@@ -169,10 +170,10 @@ class Models:
         )
 
     def _detail(self, weight: Weight | None, state: ModelState) -> str:
-        size = byte_text(weight.size) if weight is not None and weight.size else ""
+        size = size_text(weight.size) if weight is not None and weight.size else ""
         if state == "loaded" and self._session.segmenter.is_loaded:
             engine = self._session.segmenter.engine
-            return f"{device_text(engine.device)}, {byte_text(engine.nbytes)}"
+            return f"{device_text(engine.device)}, {size_text(engine.nbytes)}"
         return {
             "loaded": "not loaded",
             "loading": "loading…",
@@ -285,10 +286,3 @@ def device_text(device: str) -> str:
     """A device as the user reads it."""
     kind = device.partition(":")[0]
     return {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}.get(kind, device)
-
-
-def byte_text(nbytes: int) -> str:
-    """A number of bytes in decimal units, as file managers show it."""
-    if nbytes >= 1_000_000_000:
-        return f"{nbytes / 1e9:.1f} GB"
-    return f"{max(1, round(nbytes / 1e6))} MB"

@@ -29,7 +29,7 @@ from samdesk.formats.geojson import Imported, read_geojson, write_geojson
 from samdesk.formats.project import ImageReference, ProjectStore
 from samdesk.images.contrast import Display
 from samdesk.images.pyramid import build_pyramid, needs_pyramid
-from samdesk.images.source import ImageSource
+from samdesk.images.source import ImageSource, PixelSize
 from samdesk.images.tiles import BlockCache
 from samdesk.sdk import Image, MaskOptions, Segmenter, chip_downsample, open_image, provenance
 from samdesk.weights import GatedError, Registry
@@ -411,6 +411,11 @@ class Workspace:
         self.jobs.close()
 
     # Editing
+
+    @property
+    def pixel_size(self) -> PixelSize | None:
+        """Of the open image, where it says."""
+        return self.image.pixel_size if self.image else None
 
     @property
     def editable(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import shapely
@@ -14,7 +13,7 @@ from samdesk.domain.columns import Annotation
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Bounds, Plane, Shape, ShapeKind
 from samdesk.domain.prompts import Candidate, Prompts
-from samdesk.domain.tasks import Progress, Task
+from samdesk.domain.tasks import Task
 from samdesk.engines.automask import OUTPUTS, AutomaskOptions, Output, read_output
 from samdesk.engines.cache import open_store
 from samdesk.formats.geojson import dumps, read_geojson, write_geojson
@@ -23,6 +22,7 @@ from samdesk.sdk.automask import automask, options_for
 
 from .options import add_device, add_level, add_model
 from .place import downsample_of, plane_of, region_of
+from .progress import end_line, progress_line
 
 EPILOG = """\
 A part that one chip (1024 x 1024 pixels at --downsample) sees is done at once; a larger one is
@@ -112,8 +112,7 @@ def _found(
             segmenter, image, where, settings, downsample=downsample, plane=plane, output=output, task=task
         )
     finally:
-        if sys.stderr.isatty():
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        end_line()
 
 
 def inside_of(path: Path) -> Shape:
@@ -129,23 +128,6 @@ def inside_of(path: Path) -> Shape:
     if not areas:
         raise SamdeskError(f"{path} holds no area.", "Give a file with a polygon, as from QuPath's export.")
     return Shape.from_shapely(shapely.union_all(areas))
-
-
-def progress_line() -> Callable[[Progress], None]:
-    """Shows progress: on one line of a terminal, else a line for each tenth."""
-    live = sys.stderr.isatty()
-    tenth = -1
-
-    def show(progress: Progress) -> None:
-        nonlocal tenth
-        percent = "" if progress.fraction is None else f"{100 * progress.fraction:3.0f} %  "
-        if live:
-            print(f"\r\x1b[K{percent}{progress.message}", end="", file=sys.stderr, flush=True)
-        elif progress.fraction is not None and int(10 * progress.fraction) > tenth:
-            tenth = int(10 * progress.fraction)
-            print(f"{percent}{progress.message}", file=sys.stderr)
-
-    return show
 
 
 def _annotation(one: Candidate, class_name: str | None, plane: Plane, output: Output) -> Annotation:

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from samdesk import paths
 from samdesk.app.settings import Settings
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Plane, Region
-from samdesk.domain.tasks import Progress, Task
+from samdesk.domain.tasks import Task
 from samdesk.engines.cache import DiskCache, open_store
 from samdesk.sdk import Image, Segmenter, load_segmenter, open_image
 from samdesk.sdk.precompute import Prepared, chips_for, precompute
 
 from .options import add_device, add_level, add_model
 from .place import downsample_of, plane_of, region_of
+from .progress import end_line, progress_line
 
 EPILOG = """\
 The window finds what was encoded here for the same file, engine, weights, display and level.
@@ -60,6 +60,7 @@ def run_embed(options: argparse.Namespace) -> int:
         print(f"{image.source.name}: {len(chips):,} chips at downsample {downsample:g}", file=sys.stderr)
         prepared = encode_chips(segmenter, image, chips, plane, store.disk)
     finally:
+        end_line()
         image.close()
     print(embedded_text(prepared, store.disk))
     return 0
@@ -92,21 +93,9 @@ def encode_chips(
             "It encodes as quickly as it would read, or --cache-mb has no room for four chips.",
         )
     rest = precompute(segmenter, image, chips, plane, task)
-    task.progress(None)
     return Prepared(
         rest.total, first.encoded + rest.encoded, first.seconds + rest.seconds, first.nbytes + rest.nbytes
     )
-
-
-def progress_line() -> Callable[[Progress], None]:
-    """Shows progress on one line of a terminal; says nothing when nobody watches."""
-    if not sys.stderr.isatty():
-        return lambda progress: None
-
-    def show(progress: Progress) -> None:
-        print(f"\r\x1b[K{progress.message}", end="", file=sys.stderr, flush=True)
-
-    return show
 
 
 def embedded_text(prepared: Prepared, disk: DiskCache) -> str:

@@ -4,7 +4,7 @@ Must not know any of those that use it.
 """
 
 from .chips import chip_at, chip_downsample, clip_to_image, wider_chip
-from .image import Image, open_image, pixel_text
+from .image import Image, area_text, open_image, pixel_text
 from .loading import EnginePool, find_weights, load_segmenter, usable_weights
 from .segmenter import MaskOptions, Segmenter, provenance
 from .weights import download_weight, get_weight, list_weights
@@ -14,6 +14,7 @@ __all__ = [
     "Image",
     "MaskOptions",
     "Segmenter",
+    "area_text",
     "chip_at",
     "chip_downsample",
     "clip_to_image",

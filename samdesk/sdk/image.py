@@ -93,6 +93,14 @@ def open_image(path: str | Path, display: Display | None = None, blocks: BlockCa
         raise
 
 
+def area_text(area: float, pixel_size: PixelSize | None) -> str:
+    """An area given in px², in the unit that the image allows."""
+    if pixel_size is None or pixel_size.unit != "µm":
+        return f"{area:,.0f} px²"
+    area *= pixel_size.x * pixel_size.y
+    return f"{area / 1e6:,.2f} mm²" if area >= 1e5 else f"{area:,.1f} µm²"
+
+
 def pixel_text(image: Image, plane: Plane, x: float, y: float) -> str:
     """The stored values of the pixel at (x, y), image pixels; empty outside the image."""
     source, level = image.source, image.source.levels[0]

@@ -34,6 +34,7 @@ from PySide6.QtWidgets import (
 
 from samdesk.app.workspace import Workspace
 from samdesk.domain.columns import Annotation
+from samdesk.sdk import area_text
 from samdesk.ui import theme
 
 AREA_ROLE = Qt.ItemDataRole.UserRole + 1
@@ -77,7 +78,7 @@ class AnnotationModel(QAbstractListModel):
             one = document.get(identity)
             return theme.swatch(one.color or document.class_color(one.class_name))
         if role == AREA_ROLE:
-            return _area(self._workspace, document.get(identity))
+            return area_text(document.get(identity).shape.area, self._workspace.pixel_size)
         if role == Qt.ItemDataRole.ToolTipRole:
             return _tooltip(document.get(identity))
         return None
@@ -179,15 +180,6 @@ class AnnotationPanel(QWidget):
 def _title(one: Annotation) -> str:
     title = one.name or one.class_name or "Unclassified"
     return f"{title}  🔒" if one.locked else title
-
-
-def _area(workspace: Workspace, one: Annotation) -> str:
-    area = one.shape.area
-    size = workspace.image.pixel_size if workspace.image else None
-    if size is None or size.unit != "µm":
-        return f"{area:,.0f} px²"
-    area *= size.x * size.y
-    return f"{area / 1e6:,.2f} mm²" if area >= 1e5 else f"{area:,.1f} µm²"
 
 
 def _tooltip(one: Annotation) -> str:

@@ -39,6 +39,7 @@ from PySide6.QtWidgets import (
 
 from samdesk.app.review import Review, State
 from samdesk.app.workspace import Workspace
+from samdesk.sdk import area_text
 from samdesk.ui import theme
 
 SCORE, AREA, NOTE = 0, 1, 2
@@ -158,7 +159,7 @@ class ReviewModel(QAbstractTableModel):
         if column == SCORE:
             return f"{self._review.scores[one]:.0%}".replace("%", " %")
         if column == AREA:
-            return area_text(float(self._review.areas[one]), self._workspace)
+            return area_text(float(self._review.areas[one]), self._workspace.pixel_size)
         if self._review.is_there(one):
             return "exists"
         return "cut" if self._review[one].at_edge else ""
@@ -169,15 +170,6 @@ class ReviewModel(QAbstractTableModel):
         if self._review[one].at_edge:
             return "The border of what was looked at cut it: it may go on beyond"
         return ""
-
-
-def area_text(area: float, workspace: Workspace) -> str:
-    """An area in px², in the unit that the image allows."""
-    size = workspace.image.pixel_size if workspace.image else None
-    if size is None or size.unit != "µm":
-        return f"{area:,.0f} px²"
-    area *= size.x * size.y
-    return f"{area / 1e6:,.2f} mm²" if area >= 1e5 else f"{area:,.1f} µm²"
 
 
 class _Cells(QStyledItemDelegate):
