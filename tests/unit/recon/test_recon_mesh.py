@@ -355,18 +355,20 @@ def test_colors_of_programs_on_trimesh_are_display_values(tmp_path: Path) -> Non
     np.testing.assert_array_equal(np.unique(colors, axis=0), [[100, 150, 200]])
 
 
-@pytest.mark.parametrize(("kind", "code"), [("<u1", 5121), ("<u2", 5123), ("<f4", 5126)])
-def test_colors_of_other_programs_are_light(tmp_path: Path, kind: str, code: int) -> None:
+def write_gltf(folder: Path, generator: str, values: np.ndarray, code: int, **more: Any) -> Path:
+    """A triangle of four vertices with these colours, and more members of its primitive."""
     places = np.float32([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
-    light = np.tile([0.2, 0.5, 1.0, 1.0], (4, 1))
-    values = light.astype(kind) if kind == "<f4" else (light * np.iinfo(kind).max).round().astype(kind)
     data = places.tobytes() + values.tobytes()
     document = {
-        "asset": {"version": "2.0", "generator": "another"},
+        "asset": {"version": "2.0", "generator": generator},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "COLOR_0": 1}, "indices": 2}]}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "COLOR_0": 1}, "indices": 2, **more}]}],
+        "materials": [
+            {"pbrMetallicRoughness": {"baseColorFactor": [1, 1, 1, 1]}},
+            {"pbrMetallicRoughness": {"baseColorFactor": [1, 0, 0.2, 1]}},
+        ],
         "accessors": [
             {"bufferView": 0, "componentType": 5126, "count": 4, "type": "VEC3"},
             {"bufferView": 1, "componentType": code, "normalized": True, "count": 4, "type": "VEC4"},
@@ -379,11 +381,32 @@ def test_colors_of_other_programs_are_light(tmp_path: Path, kind: str, code: int
         ],
         "buffers": [{"byteLength": len(data) + 6, "uri": "a.bin"}],
     }
-    (tmp_path / "a.bin").write_bytes(data + np.array([0, 1, 2], "<u2").tobytes())
-    (tmp_path / "a.gltf").write_text(json.dumps(document))
-    colors = read_mesh(tmp_path / "a.gltf").colors
+    (folder / "a.bin").write_bytes(data + np.array([0, 1, 2], "<u2").tobytes())
+    (folder / "a.gltf").write_text(json.dumps(document))
+    return folder / "a.gltf"
+
+
+@pytest.mark.parametrize(("kind", "code"), [("<u1", 5121), ("<u2", 5123), ("<f4", 5126)])
+def test_colors_of_other_programs_are_light(tmp_path: Path, kind: str, code: int) -> None:
+    light = np.tile([0.2, 0.5, 1.0, 1.0], (4, 1))
+    values = light.astype(kind) if kind == "<f4" else (light * np.iinfo(kind).max).round().astype(kind)
+    colors = read_mesh(write_gltf(tmp_path, "another", values, code)).colors
     assert colors is not None
     np.testing.assert_allclose(colors[0], [124, 188, 255], atol=1)
+
+
+@pytest.mark.parametrize(
+    ("material", "expected"),
+    [({}, (51, 128, 255)), ({"material": 0}, (51, 128, 255)), ({"material": 1}, (51, 0, 124))],
+)
+def test_a_material_tints_display_values_as_light(
+    tmp_path: Path, material: dict[str, int], expected: tuple[int, ...]
+) -> None:
+    # sam3d.cpp has a white one beside its colours
+    values = np.tile(np.float32([0.2, 0.5, 1.0, 1.0]), (4, 1))
+    colors = read_mesh(write_gltf(tmp_path, "sam3d.cpp", values, 5126, **material)).colors
+    assert colors is not None
+    np.testing.assert_array_equal(colors, np.tile(expected, (4, 1)))
 
 
 def test_a_material_without_a_texture_gives_its_color(tmp_path: Path) -> None:

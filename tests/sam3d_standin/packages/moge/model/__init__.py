@@ -1,0 +1,1 @@
+"""A stand-in of MoGe: a model that must be in the cache."""
