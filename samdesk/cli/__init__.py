@@ -21,6 +21,7 @@ examples:
   samdesk info slide.svs               levels, channels, pixel size
   samdesk segment cells.png --point 120,80 --out cells.geojson
   samdesk automask cells.png --engine sam2_t --out cells.geojson
+  samdesk make3d cup.jpg --mask cup.png --out 3d
   samdesk weights list                 models that can be downloaded
   samdesk doctor                       what runs here, and why the rest does not
 
@@ -120,6 +121,14 @@ def _automask(arguments: Sequence[str]) -> int:
     return run_automask(parser.parse_args(arguments))
 
 
+def _make3d(arguments: Sequence[str]) -> int:
+    from .make3d import EPILOG, add_arguments, run_make3d
+
+    parser = _parser("make3d", "Make 3D objects of outlines: splats, meshes and pictures of them.", EPILOG)
+    add_arguments(parser)
+    return run_make3d(parser.parse_args(arguments))
+
+
 def _embed(arguments: Sequence[str]) -> int:
     from .embed import EPILOG, add_arguments, run_embed
 
@@ -151,6 +160,7 @@ COMMANDS = {
     "demo": _demo,
     "segment": _segment,
     "automask": _automask,
+    "make3d": _make3d,
     "embed": _embed,
     "info": _info,
     "weights": _weights,

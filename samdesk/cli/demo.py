@@ -25,6 +25,8 @@ from samdesk.domain.outline import iou
 from samdesk.domain.prompts import BoxPrompt, PointPrompt, Prompts
 from samdesk.images.sample import Slide, sample_slide
 
+from .demo3d import demo_object
+
 if TYPE_CHECKING:
     from samdesk.ui.main_window import MainWindow
 
@@ -99,6 +101,8 @@ def run_demo(out: Path, engine: str, stay: bool) -> int:
                 asdict(row) for row in _do(window, path, goals, out / f"{name}.geojson")
             ]
         _picture(window, slide, out / "window.png")
+        _say("making a 3D object")
+        demo_object(out / "3d")
         (out / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False), "utf-8")
         _tell(out, report)
         if stay and real:
@@ -306,5 +310,6 @@ def _tell(out: Path, report: dict[str, Any]) -> None:
                 f"{row['encode_ms']:>5.0f} ms {row['prompt_ms']:>5.0f} ms"
             )
     print("\nWritten:")
-    for path in (*sorted(out.glob("*.geojson")), out / "window.png", out / "report.json"):
+    pictures = (out / "window.png", out / "3d" / "scene.png")
+    for path in (*sorted(out.glob("*.geojson")), *pictures, out / "report.json"):
         print(f"  {path}")

@@ -14,13 +14,16 @@ from typing import Any
 
 import samdesk
 from samdesk import paths
+from samdesk.app.settings import Settings
 from samdesk.domain.errors import SamdeskError
 from samdesk.engines.base import ENGINES, EngineSpec, import_engine
+from samdesk.recon.engines import RECON_ENGINES, ReconSpec
 from samdesk.sdk import usable_weights
 
 LIBRARIES = (
     "PySide6_Essentials", "numpy", "opencv-python-headless", "shapely", "tifffile", "openslide-python",
-    "torch", "torchvision", "segment-anything", "timm", "sam2", "sam3", "open_clip_torch",
+    "vtk", "pyvista", "trimesh", "torch", "torchvision", "segment-anything", "timm", "sam2", "sam3",
+    "open_clip_torch",
 )  # fmt: skip
 
 
@@ -36,6 +39,7 @@ def run_doctor(as_json: bool) -> int:
 
 def examine() -> dict[str, Any]:
     """The facts, as JSON values."""
+    told = Settings(paths.config_dir() / "settings.json")["recon"]
     return {
         "samdesk": samdesk.__version__,
         "python": f"{platform.python_version()} ({sys.executable})",
@@ -43,6 +47,7 @@ def examine() -> dict[str, Any]:
         "libraries": {name: _version(name) for name in LIBRARIES},
         "devices": _devices(),
         "engines": [_engine(spec) for spec in ENGINES.values()],
+        "engines_3d": [_engine_3d(spec, told.get(spec.name, {})) for spec in RECON_ENGINES.values()],
         "folders": {
             "settings": str(paths.config_dir()),
             "data": str(paths.data_dir()),
@@ -114,6 +119,12 @@ def _why(problem: SamdeskError | None, spec: EngineSpec, weights: list[str]) -> 
     return ""
 
 
+def _engine_3d(spec: ReconSpec, config: dict[str, Any]) -> dict[str, Any]:
+    lacking = [field.title for field in spec.fields if field.needed and not config.get(field.name)]
+    why = f"not set up: {', '.join(lacking)} (in the window: 3D > 3D Engines…)" if lacking else ""
+    return {"name": spec.name, "title": spec.label, "set_up": not lacking, "why": why}
+
+
 def _lines(found: dict[str, Any]) -> list[str]:
     lines = [
         f"samdesk     {found['samdesk']}",
@@ -129,6 +140,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
         mark = "✓" if engine["runs"] else "✗" if engine["lacks_libraries"] else "○"
         lines.append(f"  {mark} {engine['title']:<22} {engine['why']}".rstrip())
         lines += [f"      {name}" for name in engine["weights"]]
+    lines += ["", "3D engines"]
+    lines += [
+        f"  {'✓' if engine['set_up'] else '○'} {engine['title']:<28} {engine['why']}".rstrip()
+        for engine in found["engines_3d"]
+    ]
     lines += ["", "Folders", *(f"  {name:<10} {path}" for name, path in found["folders"].items())]
     return lines
 
