@@ -136,6 +136,9 @@ class FakeAsk:
     def open_files(self, title: str, filters: str) -> list[Path]:
         return self.files
 
+    def open_folder(self, title: str) -> Path | None:
+        return self.files[0] if self.files else None
+
     def save_file(self, title: str, name: str, filters: str) -> Path | None:
         return self.files[0] if self.files else None
 

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import shapely
 
 from samdesk.domain.geometry import Bounds, Plane, Shape
+from samdesk.recon.mesh import MESH_SUFFIXES
 
-from .workspace import Ask, Workspace
+from .jobs import Job
+from .reconstruction import EXPORTS, SceneObject
+from .workspace import Ask, Notice, Workspace
 
 GEOJSON_FILTER = "GeoJSON (*.geojson *.json *.geojson.gz *.json.gz)"
 IMAGE_FILTER = (
@@ -41,6 +45,11 @@ class View(Protocol):
     def show_weights(self) -> None: ...
     def show_shortcuts(self) -> None: ...
     def show_about(self) -> None: ...
+    def show_make3d(self) -> None: ...
+    def show_3d(self) -> None: ...
+    def show_selected_3d(self) -> None: ...
+    def show_engines3d(self) -> None: ...
+    def open_3d_files(self, files: list[Path]) -> None: ...
     def open_log(self) -> None: ...
     def open_folder(self) -> None: ...
     def close_window(self) -> None: ...
@@ -155,6 +164,28 @@ def _open_weights(c: Context) -> None:
         c.workspace.models.open_file(path)
 
 
+def _export_3d(c: Context) -> None:
+    w = c.workspace
+
+    def write(job: Job[tuple[SceneObject, ...]]) -> None:
+        if not job.result:
+            if job.state == "done":
+                w.notice.emit(Notice("info", "The selection has no 3D object.", "Make it 3D first."))
+            return
+        filters = ";;".join(EXPORTS.values())
+        path = c.ask.save_file("Export the 3D object", f"{job.result[0].title}.glb", filters)
+        if path is not None:
+            w.export_3d(job.result, path)
+
+    w.reconstructions.scene(w.selection.ids, write)
+
+
+def _open_3d(c: Context) -> None:
+    files = c.ask.open_files("Open 3D files", f"3D files ({' '.join(f'*{end}' for end in MESH_SUFFIXES)})")
+    if files:
+        c.view.open_3d_files(files)
+
+
 def _drop(c: Context) -> None:
     c.workspace.tool.leave()
     c.workspace.session.drop()
@@ -251,6 +282,18 @@ COMMANDS = {
         Command("view.z_down", "Previous z Slice", ("PgDown",), "View/3", "z", _step(-1, 0)),
         Command("view.t_up", "Next Time Point", ("Ctrl+PgUp",), "View/3", "t", _step(0, 1)),
         Command("view.t_down", "Previous Time Point", ("Ctrl+PgDown",), "View/3", "t", _step(0, -1)),
+        Command("recon.make", "Make 3D…", ("Ctrl+3",), "3D", "selection", lambda c: c.view.show_make3d(),
+                "Make a 3D object of each selected annotation"),
+        Command("recon.selected", "Show in 3D", ("Ctrl+Shift+3",), "3D", "selection",
+                lambda c: c.view.show_selected_3d(), "Show the 3D objects of the selection together"),
+        Command("recon.export", "Export 3D Object…", (), "3D/2", "selection", _export_3d,
+                "Splat PLY, GLB, OBJ, STL or a turning GIF"),
+        Command("recon.open", "Open 3D File…", (), "3D/2", "always", _open_3d,
+                "Look at a PLY, GLB, OBJ or STL file"),
+        Command("recon.view", "Show or Hide the 3D View", ("F3",), "3D/3", "always",
+                lambda c: c.view.show_3d()),
+        Command("recon.engines", "3D Engines…", (), "3D/3", "always", lambda c: c.view.show_engines3d(),
+                "Set up SAM 3D, and check what is missing"),
         Command("help.palette", "Find a Command…", ("Ctrl+L", "Ctrl+Shift+P"), "Help", "always",
                 lambda c: c.view.show_palette()),
         Command("help.shortcuts", "Keyboard Shortcuts", ("F1",), "Help", "always",
@@ -260,7 +303,7 @@ COMMANDS = {
     )
 }  # fmt: skip
 
-MENUS = ("File", "Edit", "Segment", "View", "Help")
+MENUS = ("File", "Edit", "Segment", "View", "3D", "Help")
 
 POINTER_HELP = (
     ("Move over the image", "Preview what a click would give"),

@@ -18,6 +18,7 @@ from samdesk.domain.tasks import Task
 from samdesk.formats.project import ImageReference, ProjectStore
 
 from .jobs import Job, Jobs, Lane
+from .reconstruction import carry_objects, drop_objects
 
 PROJECT_SUFFIX = ".gpkg"
 
@@ -80,13 +81,16 @@ class Journal:
         def move(task: Task) -> None:
             self._flush(task)
             old = self._store
+            unnamed = old.path.parent == autosave_dir()
+            carry_objects(old.path, path, task, old_goes=unnamed)
             old.save_copy(path)
             moved = ProjectStore.open(path)
             moved.set_image(old.image)
             self._store = moved
             old.close()
-            if old.path.parent == autosave_dir():
+            if unnamed:
                 old.path.unlink(missing_ok=True)
+                drop_objects(old.path)
 
         self._lane.submit(move, done=self._told)
 

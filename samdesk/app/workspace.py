@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -40,6 +40,7 @@ from .jobs import Job, Jobs
 from .journal import PROJECT_SUFFIX, Journal, autosave_dir
 from .models import CLASSICAL, Models
 from .precompute import Preparing, visible_ready_chips
+from .reconstruction import Reconstructions, SceneObject
 from .recovery import Mark
 from .review import Review
 from .session import PromptSession
@@ -50,6 +51,9 @@ GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
 
 MASK_SETTINGS = ("candidates", "mask_percent", "min_area", "smooth")
 """Settings that decide how an answer becomes a shape."""
+
+NOT_SET_UP = ("start", "missing_module", "missing_weights")
+"""Kinds of a `WorkerError` that the settings of the 3D engines can put right."""
 
 FLUSH_S = 5.0
 """How long closing waits for edits that are being written."""
@@ -155,6 +159,7 @@ class Workspace:
         self.models.changed.connect(self._model_changed)
         self.preparing.finished.connect(lambda text: self.notice.emit(Notice("info", text)))
         self.review = Review(self._keep_found)
+        self.reconstructions = Reconstructions(self)
         self.finding = FindSession(jobs, segmenter, self.review, lambda: self.document.snapshot())
         self.finding.options = self.session.options
         self._tools: dict[str, Tool] = {name: spec.make(self) for name, spec in TOOLS.items()}
@@ -293,6 +298,7 @@ class Workspace:
         self._tell_about_store(opened)  # before the store is told about this image
         self._remember()
         self._build_levels()
+        self.reconstructions.document_opened()
         later, self._import_later = self._import_later, []
         for path in later:
             self.import_geojson(path)
@@ -406,6 +412,7 @@ class Workspace:
     def close(self) -> None:
         """End of the window: everything accepted is on disk when this returns."""
         self._close_image()
+        self.reconstructions.close()
         self.jobs.lane("journal").flush(timeout=30.0)
         self.mark.remove()
         self.jobs.close()
@@ -595,11 +602,15 @@ class Workspace:
                     )
                 )
                 return
-        if path == journal.path:
+        old = journal.path
+        if path == old:
             return
 
         def saved() -> None:
-            if journal.path == path and self.settings["projects"].get(str(image.source.path)) != str(path):
+            if journal.path != path:
+                return
+            self.reconstructions.project_moved(old, path)
+            if self.settings["projects"].get(str(image.source.path)) != str(path):
                 self.settings.remember_project(image.source.path, path)
                 text = f"Saved as {path.name}; further changes are written there at once."
                 self.notice.emit(Notice("info", text))
@@ -621,6 +632,15 @@ class Workspace:
         self.jobs.lane("io").submit(
             lambda task: write_geojson(path, table, task), title=f"Exporting {path.name}", done=exported
         )
+
+    def export_3d(self, objects: Sequence[SceneObject], path: Path) -> None:
+        """Write 3D objects into one file; its ending says what it becomes. Returns at once."""
+
+        def exported(job: Job[None]) -> None:
+            if job.state == "done":
+                self.notice.emit(Notice("info", f"Exported to {path.name}."))
+
+        self.reconstructions.export(objects, path, self.settings["stl_mm"], exported)
 
     def import_geojson(self, path: Path) -> None:
         """Add the annotations of a GeoJSON file as one undoable step. Returns at once."""
@@ -666,6 +686,8 @@ class Workspace:
             command = "save.retry" if self.unsaved else ""
             if isinstance(job.error, GatedError):
                 command = "weights.show"
+            if getattr(job.error, "kind", "") in NOT_SET_UP:
+                command = "recon.engines"
             self.notice.emit(Notice("error", job.error.message, job.error.hint, command))
 
     def _setting_changed(self, name: str) -> None:
