@@ -29,6 +29,7 @@ ICONS = {
     "view.contrast": "contrast",
     "view.annotations": "eye",
     "help.palette": "search",
+    "recon.make": "cube",
     **{f"tool.{name}": spec.icon for name, spec in TOOLS.items()},
 }
 

@@ -34,6 +34,7 @@ from samdesk.app.tools import Pointer
 from samdesk.app.workspace import Notice, Workspace
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Bounds
+from samdesk.recon.mesh import MESH_SUFFIXES
 from samdesk.sdk import Segmenter, pixel_text
 
 from . import theme
@@ -41,6 +42,8 @@ from .actions import Actions
 from .bridge import Bridge
 from .canvas import Canvas, Style, View
 from .dialogs.ask import WindowAsk
+from .dock3d import SIZE as SIZE_3D
+from .dock3d import Dock3D
 from .panels.annotations import AnnotationPanel
 from .panels.candidate import CandidatePill
 from .panels.classes import ClassPanel
@@ -64,7 +67,7 @@ VALUES_UP_TO = 4.0
 the cursor is not the one that is seen."""
 
 TOOLBAR = ("tool.move", "tool.segment", "", "edit.undo", "edit.redo", "", "view.fit", "view.full",
-           "view.contrast", "view.annotations", "", "file.export")  # fmt: skip
+           "view.contrast", "view.annotations", "", "recon.make", "file.export")  # fmt: skip
 
 
 class MainWindow(QMainWindow):
@@ -125,6 +128,7 @@ class MainWindow(QMainWindow):
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
         self.resizeDocks([self.dock], [270], Qt.Orientation.Horizontal)
         self._build_find()
+        self._build_3d()
         self.status = StatusBar(self.jobs)
         self.setStatusBar(self.status)
         self.actions_.fill(self.menuBar())
@@ -152,6 +156,14 @@ class MainWindow(QMainWindow):
         self.resizeDocks([self.find_dock], [270], Qt.Orientation.Horizontal)
         self.find_dock.hide()
         self.canvas.set_review(self.workspace.review, self.workspace.finding)
+
+    def _build_3d(self) -> None:
+        self.dock3d = Dock3D(self.workspace, self.ask, self.bridge.guarded, self)
+        self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock3d)
+        self.splitDockWidget(self.dock3d, self.dock, Qt.Orientation.Horizontal)
+        self.resizeDocks([self.dock3d], [SIZE_3D[0]], Qt.Orientation.Horizontal)
+        self.dock3d.hide()
+        self.dock3d.panel.wanted.connect(lambda: self.actions_["recon.make"].trigger())
 
     def _build_recent_menu(self) -> None:
         file_menu = self.menuBar().findChild(QMenu, "menu.File")
@@ -229,7 +241,7 @@ class MainWindow(QMainWindow):
         w = self.workspace
         image = w.image
         for name, dialog in list(self._dialogs.items()):
-            if name != "weights":  # it is not about the image
+            if name not in ("weights", "engines3d"):  # they are not about the image
                 dialog.close()
         if image is None:
             self.canvas.set_image(None, None)
@@ -258,11 +270,13 @@ class MainWindow(QMainWindow):
     def _document_changed(self, _edit: Any) -> None:
         self.annotations.reload()
         self.classes.reload()
+        self.dock3d.selection_changed()
         self.actions_.refresh()
 
     def _selection_changed(self) -> None:
         self.annotations.show_selection()
         self.find_panel.show_selection()
+        self.dock3d.selection_changed()
         self.classes.show_state()
         self.actions_.refresh()
 
@@ -350,6 +364,7 @@ class MainWindow(QMainWindow):
         self.actions_.restyle()
         self.pill.restyle()
         self.find_panel.restyle()
+        self.dock3d.restyle()
         self.notices.restyle()
         self.empty.show_recent(self.settings["recent"])
         self._session_changed()
@@ -386,7 +401,7 @@ class MainWindow(QMainWindow):
             action.triggered.connect(lambda _=False, name=one.name: self.workspace.set_class(name))
         classes.addSeparator()
         classes.addAction("No class").triggered.connect(lambda: self.workspace.set_class(None))
-        for name in ("edit.lock", "edit.delete", "view.center"):
+        for name in ("edit.lock", "edit.delete", "view.center", "recon.make"):
             menu.addAction(self.actions_[name])
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(self.cursor().pos())
@@ -479,6 +494,39 @@ class MainWindow(QMainWindow):
         dialog.raise_()
         dialog.activateWindow()
 
+    def show_make3d(self) -> None:
+        from .dialogs.make3d import Make3DDialog
+
+        dialog = Make3DDialog(
+            self, self.workspace, self.workspace.reconstructions, self.bridge.guarded, self.show_engines3d
+        )
+        dialog.made.connect(lambda job: self._making(job.id))
+        self._show("make3d", dialog)
+
+    def _making(self, job: str) -> None:
+        self.dock3d.show()
+        self.dock3d.panel.choose_job(job)
+
+    def show_3d(self) -> None:
+        self.dock3d.setVisible(not self.dock3d.isVisible())
+
+    def show_selected_3d(self) -> None:
+        self.dock3d.show()
+        self.dock3d.show_selected()
+
+    def show_engines3d(self, engine: str = "") -> None:
+        """The settings of the 3D engines, at the page of this one."""
+        from .dialogs.engines3d import EnginesDialog
+
+        w = self.workspace
+        self._show(
+            "engines3d",
+            EnginesDialog(self, self.settings, w.reconstructions, self.ask, self.bridge.guarded, engine),
+        )
+
+    def open_3d_files(self, files: list[Path]) -> None:
+        self.dock3d.open_files(files)
+
     def show_shortcuts(self) -> None:
         from .dialogs.shortcuts import Shortcuts
 
@@ -528,6 +576,13 @@ class MainWindow(QMainWindow):
             done=made,
         )
 
+    def open_all(self, files: list[Path]) -> None:
+        """Open images, projects and GeoJSON files; 3D files in the 3D view."""
+        solid = [path for path in files if path.suffix.lower() in MESH_SUFFIXES]
+        if solid:
+            self.dock3d.open_files(solid)
+        self.workspace.open_all([path for path in files if path not in solid])
+
     def tell_crashed(self, images: list[Path]) -> None:
         """Say which images were open when samdesk ended without closing."""
         if images:
@@ -548,7 +603,7 @@ class MainWindow(QMainWindow):
 
     def dropEvent(self, event: QDropEvent) -> None:
         files = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-        self.bridge.guarded(self.workspace.open_all)(files)
+        self.bridge.guarded(self.open_all)(files)
         event.acceptProposedAction()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -564,6 +619,7 @@ class MainWindow(QMainWindow):
         self.hide()
         self._rest.stop()
         self._warm.stop()
+        self.dock3d.close_view()
         self.canvas.set_document(None)
         self.canvas.set_image(None)
         self.workspace.close()

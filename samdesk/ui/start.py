@@ -28,6 +28,7 @@ from samdesk.sdk import find_weights, load_segmenter
 
 from . import theme
 from .main_window import MainWindow
+from .view3d import share_surface_format
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def application() -> QApplication:
     if isinstance(known, QApplication):
         return known
     QGuiApplication.setDesktopFileName("samdesk")
+    share_surface_format()
     app = QApplication(sys.argv[:1])
     app.setApplicationName("samdesk")
     app.setApplicationVersion(samdesk.__version__)
@@ -73,7 +75,8 @@ def open_window(files: Sequence[Path] = (), model: tuple[str | None, str | None]
     window = MainWindow(settings, load_segmenter("classical", cache=store))
     window.show()
     window.tell_crashed(window.workspace.mark.take_crashed())
-    window.workspace.open_all([Path(path) for path in files])
+    window.workspace.reconstructions.restore()
+    window.open_all([Path(path) for path in files])
     # the engine's libraries load behind the window, before the first click needs them
     stand_in = window.workspace.session.segmenter
     window.jobs.lane("sketch").submit(stand_in.load, done=lambda job: window.workspace.session.refresh())

@@ -22,6 +22,7 @@ LIGHT = {
     "muted": "#66666c",
     "button": "#fbfbfc",
     "line": "#d4d4da",
+    "trouble": "#b3261e",
     "accent": "#1463dc",
     "on_accent": "#ffffff",
 }
@@ -33,6 +34,7 @@ DARK = {
     "muted": "#a0a0a8",
     "button": "#333337",
     "line": "#414146",
+    "trouble": "#ff8a80",
     "accent": "#4a8df6",
     "on_accent": "#ffffff",
 }

@@ -364,12 +364,11 @@ def test_nothing_is_clipped_at_the_least_size_and_all_has_a_name(rig: Rig, brows
 
 @pytest.mark.parametrize("appearance", ["light", "dark"])
 def test_trouble_is_legible(appearance: str, qapp: QApplication) -> None:
-    from samdesk.ui.dialogs.weights.table import trouble_color
     from tests.ui.test_window import _contrast
 
     theme.apply(qapp, appearance)
     for back in ("window", "base"):
-        assert _contrast(trouble_color(), theme.colors()[back]) >= 4.5
+        assert _contrast(theme.colors()["trouble"], theme.colors()[back]) >= 4.5
     theme.apply(qapp, "light")
 
 

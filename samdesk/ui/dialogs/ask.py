@@ -25,6 +25,10 @@ class WindowAsk:
         names, _ = QFileDialog.getOpenFileNames(self._parent, title, self._settings["folder"], filters)
         return [self._remembered(Path(name)) for name in names]
 
+    def open_folder(self, title: str) -> Path | None:
+        chosen = QFileDialog.getExistingDirectory(self._parent, title, self._settings["folder"])
+        return Path(chosen) if chosen else None
+
     def save_file(self, title: str, name: str, filters: str) -> Path | None:
         start = str(Path(self._settings["folder"] or Path.home()) / name)
         chosen, _ = QFileDialog.getSaveFileName(self._parent, title, start, filters)

@@ -27,8 +27,7 @@ from samdesk.app.commands import WEIGHT_FILTER
 from samdesk.app.downloads import TYPE_TITLES, Downloads
 from samdesk.app.workspace import Ask
 from samdesk.domain.errors import SamdeskError
-
-from .table import trouble_color
+from samdesk.ui import theme
 
 _SCHEME = re.compile(r"^\s*[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -179,7 +178,7 @@ class AddWeight(QDialog):
         self._trouble = trouble
         self.hint.setText(trouble or "Links of Google Drive and Hugging Face are followed to the file.")
         self.hint.setProperty("role", None if trouble else "muted")
-        self.hint.setStyleSheet(f"color: {trouble_color()};" if trouble else "")
+        self.hint.setStyleSheet(f"color: {theme.colors()['trouble']};" if trouble else "")
 
     # Qt's events
 

@@ -31,7 +31,7 @@ from samdesk.weights.sources import TOKEN_PAGE, host_of
 from samdesk.weights.transfer import size_text
 
 from .adding import AddWeight, dropped
-from .table import NAME, WeightsModel, WeightsTable, trouble_color
+from .table import NAME, WeightsModel, WeightsTable
 
 Guard = Callable[[Callable[..., object]], Callable[..., None]]
 
@@ -246,7 +246,7 @@ class WeightsDialog(QDialog):
 
     def _told(self, weight: Weight, standing: Standing) -> str:
         chosen = theme.colors()
-        color = trouble_color() if standing.trouble else chosen["muted"]
+        color = theme.colors()["trouble"] if standing.trouble else chosen["muted"]
         lines = [f"<b>{escape(weight.name)}</b>"]
         if weight.about:
             lines.append(escape(weight.about))

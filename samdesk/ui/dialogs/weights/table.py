@@ -35,11 +35,6 @@ STYLE = (
 )
 
 
-def trouble_color() -> str:
-    """The color of text that tells of something wrong, legible on the present background."""
-    return "#ff8a80" if theme.colors() is theme.DARK else "#b3261e"
-
-
 class WeightsModel(QAbstractTableModel):
     """All weights in the order of the registry, and how each stands."""
 
@@ -128,7 +123,7 @@ class WeightsModel(QAbstractTableModel):
 
     def _color(self, standing: Standing, column: int) -> QColor | None:
         if column == STATE and standing.trouble:
-            return QColor(trouble_color())
+            return QColor(theme.colors()["trouble"])
         quiet = column in (TYPE, SIZE, LICENCE) or (column == STATE and not standing.is_here)
         busy = column == STATE and standing.is_busy
         return QColor(theme.colors()["muted"]) if quiet and not busy else None

@@ -1,0 +1,119 @@
+"""The 3D dock: the view above, the objects and jobs below, and what passes between them.
+
+Must not know how objects are drawn or made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDockWidget, QSplitter, QWidget
+
+from samdesk.app.jobs import Job
+from samdesk.app.reconstruction import ReconJob, SceneObject
+from samdesk.app.workspace import Ask, Workspace
+
+from .panels.recon import ReconPanel
+from .view3d import View3D
+
+Guard = Callable[[Callable[..., object]], Callable[..., None]]
+
+SIZE = (460, 700)
+"""Of the dock at first, logical pixels."""
+
+
+class Dock3D(QDockWidget):
+    """What has to do with 3D in the window.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    ask : Ask
+        For the names of files.
+    guarded : callable
+        Turns what a slot raises into a notice.
+    """
+
+    def __init__(self, workspace: Workspace, ask: Ask, guarded: Guard, parent: QWidget) -> None:
+        super().__init__("3D", parent)
+        self.setObjectName("3d")
+        self._workspace = workspace
+        self._reconstructions = workspace.reconstructions
+        self.view = View3D(workspace.jobs, ask, guarded)
+        self.panel = ReconPanel(workspace, workspace.reconstructions, guarded)
+        both = QSplitter(Qt.Orientation.Vertical)
+        both.setChildrenCollapsible(False)
+        both.addWidget(self.view)
+        both.addWidget(self.panel)
+        both.setStretchFactor(0, 3)
+        both.setStretchFactor(1, 2)
+        both.setSizes([SIZE[1] * 3 // 5, SIZE[1] * 2 // 5])
+        self.setWidget(both)
+        self.panel.shown.connect(guarded(self._show_scene))
+        self.panel.job_shown.connect(guarded(self.show_job))
+        self.visibilityChanged.connect(guarded(lambda _: self.selection_changed()))
+        self._reconstructions.finished.connect(guarded(self._finished))
+        self._reconstructions.previewed.connect(guarded(self._previewed))
+
+    def selection_changed(self) -> None:
+        """Follow the selection, or what its annotations know; nothing is read while nobody looks."""
+        if self.isVisible():
+            self.panel.show_selection()
+
+    def show_selected(self) -> None:
+        """Show the objects of what is selected."""
+        self._reconstructions.scene(self._workspace.selection.ids, lambda read: self._show(read))
+
+    def show_job(self, job: ReconJob) -> None:
+        """Show what a job made."""
+        image = self._workspace.image
+        own = image is not None and image.source.path == job.image
+        self._reconstructions.scene_of(job.id, lambda read: self._show(read, own))
+
+    def open_files(self, files: Iterable[Path]) -> None:
+        """Show files of splats and meshes."""
+        self.show()
+        self.view.open_files(list(files))
+
+    def restyle(self) -> None:
+        """Follow the appearance."""
+        self.view.restyle()
+        self.panel.restyle()
+
+    def close_view(self) -> None:
+        """Give GL back, before the window is destroyed."""
+        self.view.close_view()
+
+    def _show(self, job: Job[tuple[SceneObject, ...]], own: bool = True) -> None:
+        if job.state == "done" and job.result:
+            self.show()
+            self._show_scene(job.result, own)
+
+    def _show_scene(self, objects: Sequence[SceneObject], own: bool = True) -> None:
+        """Show objects; with the unit of the open image when they are of it."""
+        size = self._workspace.pixel_size if own else None
+        unit_px = objects[0].unit_px if len({one.unit_px for one in objects}) == 1 else None
+        unit = None if size is None or unit_px is None else (unit_px * size.x, size.unit)
+        self.view.show_scene(objects, unit)
+
+    def _finished(self, job: ReconJob) -> None:
+        if self.isVisible():
+            self.show_job(job)
+
+    def _previewed(self, identity: str, path: Path) -> None:
+        job = self._reconstructions.get(identity)
+        if job is None or not self.isVisible():
+            return
+
+        def shown(job_title: str, read: Job[NDArray[np.float32]]) -> None:
+            if read.state == "done" and read.result is not None:
+                self.view.show_preview(read.result, job_title)
+
+        self._workspace.jobs.lane("io").submit(
+            lambda task: np.load(path, allow_pickle=False), key="3d preview", done=partial(shown, job.title)
+        )
