@@ -30,7 +30,7 @@ else:
 LAYOUT = 1  # raise it when an environment made by an older installer must be installed again
 # installed, so that no build needs the network later; the last two for libraries without a wheel
 BUILD_TOOLS = ("hatchling", "editables", "setuptools", "wheel")
-SPACE_MB = 1000
+SPACE_MB = 1700
 EXTRA_SPACE_MB = {"models": 1300, "sam3": 200}
 # what would send pip elsewhere than into the environment, or Python's imports out of it
 DROPPED = ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "__PYVENV_LAUNCHER__")
