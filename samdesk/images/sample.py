@@ -231,8 +231,7 @@ def _paint(picture: NDArray[np.float32], shape: Shape, color: tuple[int, int, in
     left, top = math.floor(box.x0), math.floor(box.y0)
     width, height = math.ceil(box.x1) - left, math.ceil(box.y1) - top
     fine = Region(left, top, width * FINE, height * FINE, 1 / FINE)
-    covered = (
-        shape_to_mask(shape, fine).reshape(height, FINE, width, FINE).mean(axis=(1, 3), dtype=np.float32)
-    )
+    mask = shape_to_mask(shape, fine).astype(np.float32)
+    covered = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
     part = picture[top - y : top - y + height, left - x : left - x + width]
     part += covered[..., None] * (np.array(color, np.float32) - part)
