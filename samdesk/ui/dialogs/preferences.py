@@ -5,6 +5,8 @@ Must not know what the settings do.
 
 from __future__ import annotations
 
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -12,14 +14,21 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QDoubleSpinBox,
     QFormLayout,
+    QFrame,
     QGroupBox,
+    QLabel,
     QPushButton,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
 from samdesk.app.settings import SETTINGS, Setting, Settings
 from samdesk.ui import theme
+
+
+OTHER_HEIGHT = 140
+"""Of the dialog's frame, margins and buttons, logical pixels."""
 
 
 class Preferences(QDialog):
@@ -33,13 +42,20 @@ class Preferences(QDialog):
         self.editors: dict[str, QWidget] = {}
         layout = QVBoxLayout(self)
         layout.setSpacing(14)
+        pages = QWidget()
+        column = QVBoxLayout(pages)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(14)
+        titles = QFontMetrics(self.font())
+        self._title_width = max(titles.horizontalAdvance(row.title) for row in SETTINGS.values() if row.page)
         for page in dict.fromkeys(row.page for row in SETTINGS.values() if row.page):
             group = QGroupBox(page)
             form = QFormLayout(group)
             for row in SETTINGS.values():
                 if row.page == page:
                     self._add(form, row)
-            layout.addWidget(group)
+            column.addWidget(group)
+        layout.addWidget(self._scrolling(pages))
         buttons = theme.close_button(self)
         reset = QPushButton("Restore Defaults")
         reset.setAutoDefault(False)
@@ -53,7 +69,21 @@ class Preferences(QDialog):
         editor.setToolTip(row.tip)
         editor.setAccessibleName(row.title)
         self.editors[row.name] = editor
-        form.addRow("" if row.kind == "switch" else row.title, editor)
+        title = QLabel("" if row.kind == "switch" else row.title)
+        title.setMinimumWidth(self._title_width)  # so that all groups are aligned
+        form.addRow(title, editor)
+
+    def _scrolling(self, pages: QWidget) -> QScrollArea:
+        """The pages at their full height, or as much of it as the screen has room for."""
+        area = QScrollArea()
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(pages)
+        room = self.screen().availableGeometry().height() - OTHER_HEIGHT
+        area.setMinimumHeight(min(pages.sizeHint().height(), room))
+        area.setMinimumWidth(pages.sizeHint().width() + area.verticalScrollBar().sizeHint().width())
+        return area
 
     def _switch(self, row: Setting) -> QWidget:
         box = QCheckBox(row.title)
