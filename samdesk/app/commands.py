@@ -172,8 +172,10 @@ def _export_3d(c: Context) -> None:
             if job.state == "done":
                 w.notice.emit(Notice("info", "The selection has no 3D object.", "Make it 3D first."))
             return
-        filters = ";;".join(EXPORTS.values())
-        path = c.ask.save_file("Export the 3D object", f"{job.result[0].title}.glb", filters)
+        every = f"3D files ({' '.join(f'*{ending}' for ending in EXPORTS)})"
+        ending = ".glb" if any(one.mesh for one in job.result) else ".ply"
+        name = f"{job.result[0].title}{ending}"
+        path = c.ask.save_file("Export the 3D object", name, ";;".join((every, *EXPORTS.values())))
         if path is not None:
             w.export_3d(job.result, path)
 

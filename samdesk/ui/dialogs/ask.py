@@ -5,6 +5,7 @@ Remembers the folder; must not know why it is asked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,22 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from samdesk.app.settings import Settings
+
+
+_ENDING = re.compile(r"\*(\.[\w.]+)")
+
+
+def named_as(path: Path, kind: str, filters: str) -> Path:
+    """The path with the ending of the chosen file type, if it has none or that of another type.
+
+    It stays as it is when it would become a file that is there: nobody was asked about that.
+    """
+    wanted, known = _ENDING.findall(kind), _ENDING.findall(filters)
+    ending = next((one for one in sorted(known, key=len, reverse=True) if path.name.endswith(one)), "")
+    if len(wanted) != 1 or ending in wanted or (path.suffix and not ending):
+        return path
+    named = path.with_name(path.name.removesuffix(ending) + wanted[0])
+    return path if named.exists() else named
 
 
 class WindowAsk:
@@ -31,8 +48,8 @@ class WindowAsk:
 
     def save_file(self, title: str, name: str, filters: str) -> Path | None:
         start = str(Path(self._settings["folder"] or Path.home()) / name)
-        chosen, _ = QFileDialog.getSaveFileName(self._parent, title, start, filters)
-        return self._remembered(Path(chosen)) if chosen else None
+        chosen, kind = QFileDialog.getSaveFileName(self._parent, title, start, filters)
+        return self._remembered(named_as(Path(chosen), kind, filters)) if chosen else None
 
     def choose(self, text: str, hint: str, options: Iterable[str]) -> int | None:
         box = QMessageBox(self._parent)
