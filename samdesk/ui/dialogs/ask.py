@@ -14,7 +14,6 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from samdesk.app.settings import Settings
 
-
 _ENDING = re.compile(r"\*(\.[\w.]+)")
 
 

@@ -26,7 +26,6 @@ from PySide6.QtWidgets import (
 from samdesk.app.settings import SETTINGS, Setting, Settings
 from samdesk.ui import theme
 
-
 OTHER_HEIGHT = 140
 """Of the dialog's frame, margins and buttons, logical pixels."""
 
