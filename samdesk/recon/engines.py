@@ -55,6 +55,8 @@ class ReconSpec:
         How much of the surroundings the engine wants to see, as a part of the object's box.
     max_side : int
         Longest side in pixels of the picture it is given.
+    poses : bool
+        Tells where an object stands in front of the camera; else several are no scene.
     options : frozenset of str
         Names of the `ReconOptions` that it heeds.
     patience_s : float
@@ -74,6 +76,7 @@ class ReconSpec:
     fields: tuple[ReconField, ...] = ()
     margin: float = 0.1
     max_side: int = 1024
+    poses: bool = True
     options: frozenset[str] = frozenset()
     patience_s: float = 120.0
     idle_s: float = 300.0
@@ -248,6 +251,7 @@ RECON_ENGINES = {
             ),
             margin=0.6,
             max_side=1600,
+            poses=False,
             options=frozenset({"seed", "splat", "mesh"}),
             patience_s=3600.0,
         ),

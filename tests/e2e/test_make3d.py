@@ -70,14 +70,14 @@ def test_a_mask_becomes_files(picture: Path, tmp_path: Path, surroundings: dict[
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("how", "more"), [(signal.SIGINT, []), (signal.SIGTERM, ["--scene"])])
 def test_stopping_leaves_no_process_and_whole_objects_only(
-    picture: Path, tmp_path: Path, surroundings: dict[str, str], how: signal.Signals
+    picture: Path, tmp_path: Path, surroundings: dict[str, str], how: signal.Signals, more: list[str]
 ) -> None:
     boxes = [Shape.box(10 + k, 20, 90 + k, 80) for k in range(OBJECTS)]
     write_geojson(tmp_path / "boxes.geojson", [Annotation(shape) for shape in boxes])
     out = tmp_path / "out"
-    given = [str(picture), "--geojson", str(tmp_path / "boxes.geojson"), "--out", str(out)]
+    given = [str(picture), "--geojson", str(tmp_path / "boxes.geojson"), "--out", str(out), *more]
     with subprocess.Popen([*PROGRAM, *given], env=surroundings, stderr=subprocess.PIPE, text=True) as program:
         assert program.stderr is not None
         try:

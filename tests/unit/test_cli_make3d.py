@@ -340,6 +340,15 @@ def test_a_scene_and_a_failure(picture: Path, tmp_path: Path, capsys: pytest.Cap
     assert np.concatenate((other.min(0), other.max(0))) == pytest.approx([100, 40, 140, 80], abs=1.5)
 
 
+def test_no_scene_of_an_engine_that_tells_no_place(tmp_path: Path) -> None:
+    given = [tmp_path / "gone.png", "--mask", "m.png", "--scene", "--engine", "sam3dcpp"]
+    setup = ["--program", "p", "--module", "m", "--models", "d"]
+    for arguments in ([*given, *setup, "--out", tmp_path / "out"], [*given, "--dry-run"]):
+        with pytest.raises(SamdeskError, match="does not tell where an object stands"):
+            run(*arguments)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_file_in_the_way_is_told(picture: Path, tmp_path: Path) -> None:
     mask = written(tmp_path / "cup.png", truth(second=False) * WHITE)
     (tmp_path / "out").touch()

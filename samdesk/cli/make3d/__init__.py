@@ -15,7 +15,7 @@ from samdesk.domain.tasks import Cancelled, Task
 from samdesk.recon.client import Worker
 from samdesk.recon.engines import worker_spec
 from samdesk.sdk import load_segmenter, open_image
-from samdesk.sdk.reconstruction import Batch, Order, Times
+from samdesk.sdk.reconstruction import Batch, Order, Times, refuse_scene
 
 from .arguments import EPILOG, add_arguments, config_of, order_of, refuse_unset
 from .objects import Load, items_of
@@ -54,6 +54,8 @@ def run_make3d(options: argparse.Namespace, load: Load = load_segmenter) -> int:
 def _make(options: argparse.Namespace, order: Order, worker: Worker, task: Task, load: Load) -> int:
     if options.image is None or (options.out is None and not options.dry_run):
         raise SamdeskError("What to make and where to write it must be told.", "Give IMAGE and --out DIR.")
+    if options.scene:
+        refuse_scene(order.spec)  # before a text is looked for
     image = open_image(options.image)
     try:
         found = items_of(options, image, load, task)

@@ -10,7 +10,7 @@ from .picture import Picture, bounds_of, mask_of, picture_of, region_around
 from .preflight import Finding, Preflight, judge, preflight
 from .publish import STL_MM, publish, record, wanted
 from .run import HOPELESS, Outcome, finished, reconstruct
-from .scene import SCENE, write_scene
+from .scene import SCENE, refuse_scene, write_scene
 from .share import Share
 from .times import STAGES, Times
 
@@ -49,6 +49,7 @@ __all__ = [
     "read_description",
     "reconstruct",
     "record",
+    "refuse_scene",
     "region_around",
     "wanted",
     "write_scene",

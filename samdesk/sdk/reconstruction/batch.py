@@ -9,12 +9,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -33,7 +30,8 @@ from .picture import Picture, mask_of, picture_of
 from .preflight import Preflight, judge
 from .publish import STL_MM, publish, record, wanted
 from .run import HOPELESS, Outcome, reconstruct
-from .scene import scene_there, write_scene
+from .scene import refuse_scene, scene_there, write_scene
+from .scratch import clear_leftovers, scratch_folder
 from .share import Share
 from .times import Times
 
@@ -159,10 +157,22 @@ class Batch:
     on_row: Callable[[Row], None] = lambda row: None
 
     def plan(self, items: Iterable[Item], *, together: bool = False) -> Iterator[tuple[Item, Preflight]]:
-        """What is to be expected of each item, or of all of them in one picture; makes nothing."""
-        for some in [list(items)] if together else ([item] for item in items):
+        """What is to be expected of each item, or of all of them in one picture; makes nothing.
+
+        Raises
+        ------
+        SamdeskError
+            When there is no scene of them; see `scene`.
+        Cancelled
+        """
+        if together:
+            items = list(items)
+            self._refuse_scene(items)
+            yield items[0], self._judge(items, self.worker.running)
+            return
+        for number, item in enumerate(items):
             self.task.check()
-            yield some[0], self._judge(some)
+            yield item, self._judge([item], number > 0 or self.worker.running)
 
     def each(self, items: Iterable[Item], total: int) -> list[Row]:
         """Make every item from a picture of its own. What fails does not keep the rest from being made.
@@ -173,7 +183,7 @@ class Batch:
             When no further object could be made either: the engine lacks something.
         Cancelled
         """
-        _make(self.out)
+        self._begin()
         rows = []
         for number, item in enumerate(items):
             self.task.check()
@@ -184,6 +194,8 @@ class Batch:
 
     def scene(self, items: Sequence[Item]) -> tuple[list[Row], dict[str, Path]]:
         """Make all items from one picture, and put those that were made into one scene.
+
+        An object is in its folder as soon as it is made, so that a run that was stopped can go on.
 
         Returns
         -------
@@ -197,9 +209,8 @@ class Batch:
             When the items do not lie in one plane, or the engine does not tell where objects stand.
         Cancelled
         """
-        if len({item.plane for item in items}) != 1:
-            raise SamdeskError("The objects of a scene must lie in one plane.", "Choose one z and t.")
-        _make(self.out)
+        self._refuse_scene(items)
+        self._begin()
         started = time.perf_counter()
         picture, seen = self._seen(items)
         rows = []
@@ -208,18 +219,17 @@ class Batch:
             if item.name not in visible:
                 error = SamdeskError("It covers no pixel of the picture.", "Choose a larger outline.")
                 rows.append(self._told(_row(item, picture.region, error, "failed", started)))
-        self.on_preflight(seen[0], self._judge(seen))
+        self.on_preflight(seen[0], self._judge(seen, self.worker.running))
         there = self._there(seen, picture)
-        files = {} if there is None else scene_there(self.out, there)
-        if there is not None and files:
-            for item, one in zip(seen, there, strict=True):
-                rows.append(self._told(_row(item, picture.region, one, "skipped", started)))
-            return rows, files
-        made = self._all(seen, picture, rows)
-        if not made:
-            return rows, {}
-        share = Share(self.task, RUN_SHARE, 1.0)
-        return rows, write_scene(made, self.out, turn="gif" in self.order.formats, task=share)
+        for item in seen:
+            if item.name in there:
+                row = _row(item, picture.region, there[item.name], "skipped", started)
+                rows.append(self._told(row))
+        lacking = [item for item in seen if item.name not in there]
+        if lacking:
+            there |= self._all(lacking, picture, rows, started)
+        objects = [there[item.name] for item in seen if item.name in there]
+        return rows, self._scene_of(objects) if objects else {}
 
     # one by one
 
@@ -230,10 +240,9 @@ class Batch:
             self._check([item])
             picture = picture_of(self.image, [item.shape], self.order.spec, item.plane)
             region = picture.region
-            there = self._there([item], picture)
-            if there is not None:
-                return _row(item, region, there[0], "skipped", started)
-            with _job_folder() as job:
+            if there := self._there([item], picture):
+                return _row(item, region, there[item.name], "skipped", started)
+            with scratch_folder() as job:
                 prepare(job, picture, [item.shape], task)
                 (outcome,) = self._outcomes(job, 1, Share(task, 0.0, RUN_SHARE))
                 if isinstance(outcome, WorkerError):
@@ -268,35 +277,59 @@ class Batch:
             raise SamdeskError("No object covers a pixel of the picture.", "Make them one by one.")
         return picture, seen
 
-    def _all(self, items: Sequence[Item], picture: Picture, rows: list[Row]) -> list[Reconstruction]:
-        made: list[Reconstruction] = []
-        running, writing = Share(self.task, 0.0, RUN_SHARE), Share(self.task, RUN_SHARE, 1.0)
-        with _job_folder() as job:
+    def _all(
+        self, items: Sequence[Item], picture: Picture, rows: list[Row], started: float
+    ) -> dict[str, Reconstruction]:
+        """Make items from this picture; those that were made, by their names. `rows` receives all."""
+        made: dict[str, Reconstruction] = {}
+
+        def became(number: int, outcome: Outcome) -> None:
+            nonlocal started
+            item = items[number]
+            so_far = RUN_SHARE * (number + 1) / len(items)
+            try:
+                if isinstance(outcome, WorkerError):
+                    raise outcome
+                one = self._published(item, outcome, job, number, Share(self.task, so_far, so_far))
+                row = _row(item, picture.region, one, "done", started, self.order.formats)
+                made[item.name] = one
+            except SamdeskError as error:
+                row = _row(item, picture.region, error, "failed", started)
+            rows.append(self._told(row))
+            started = time.perf_counter()
+
+        with scratch_folder() as job:
             prepare(job, picture, [item.shape for item in items], self.task)
-            outcomes = self._outcomes(job, len(items), running)
-            for number, (item, outcome) in enumerate(zip(items, outcomes, strict=True)):
-                started = time.perf_counter()
-                try:
-                    if isinstance(outcome, WorkerError):
-                        raise outcome
-                    made.append(self._published(item, outcome, job, number, writing))
-                    since = started - outcome.seconds
-                    row = _row(item, picture.region, made[-1], "done", since, self.order.formats)
-                except SamdeskError as error:
-                    row = _row(item, picture.region, error, "failed", started)
-                rows.append(self._told(row))
+            self._outcomes(job, len(items), Share(self.task, 0.0, RUN_SHARE), became)
         return made
+
+    def _scene_of(self, objects: Sequence[Reconstruction]) -> dict[str, Path]:
+        """The files of the scene of these objects; written unless they are there."""
+        turn = "gif" in self.order.formats
+        files = scene_there(self.out, objects) if self.order.skip_done else {}
+        if files and (not turn or "gif" in files):
+            return files
+        return write_scene(objects, self.out, turn=turn, task=Share(self.task, RUN_SHARE, 1.0))
 
     # parts of both
 
-    def _judge(self, items: Sequence[Item]) -> Preflight:
-        spec = self.order.spec
-        seconds = None if self.times is None else self.times.estimate(spec.name, len(items))
+    def _begin(self) -> None:
+        _make(self.out)
+        clear_leftovers()
+
+    def _refuse_scene(self, items: Sequence[Item]) -> None:
+        refuse_scene(self.order.spec)
+        if len({item.plane for item in items}) != 1:
+            raise SamdeskError("The objects of a scene must lie in one plane.", "Choose one z and t.")
+
+    def _judge(self, items: Sequence[Item], loaded: bool) -> Preflight:
+        spec, times = self.order.spec, self.times
+        seconds = None if times is None else times.estimate(spec.name, len(items), loaded=loaded)
         return judge(self.image.size, [item.shape for item in items], spec, seconds)
 
     def _check(self, items: Sequence[Item]) -> None:
         """Tell what is to be expected, and refuse what cannot be made."""
-        found = self._judge(items)
+        found = self._judge(items, self.worker.running)
         self.on_preflight(items[0], found)
         for finding in found.findings:
             if finding.level == "error":
@@ -306,25 +339,31 @@ class Batch:
         self.on_row(row)
         return row
 
-    def _there(self, items: Sequence[Item], picture: Picture) -> list[Reconstruction] | None:
-        """What was made of all these items before; None when one is lacking, or all are to be made."""
+    def _there(self, items: Sequence[Item], picture: Picture) -> dict[str, Reconstruction]:
+        """What was made of these items before, by their names; nothing when all are to be made."""
         if not self.order.skip_done:
-            return None
+            return {}
         masks = (mask_of(picture, item.shape) for item in items)
         description = describe(picture, masks, self.task)
-        there = []
+        there = {}
         for number, item in enumerate(items):
             one = wanted(description, number, self.order.spec, self.order.options)
             if "stl" in self.order.formats:
                 one["size_mm"] = self.order.size_mm
             found = is_done(self.out / item.name, one, self.order.formats)
-            if found is None:
-                return None
-            there.append(found)
+            if found is not None:
+                there[item.name] = found
         return there
 
-    def _outcomes(self, job: Path, count: int, task: Task) -> list[Outcome]:
-        return reconstruct(self.worker, job, count, self.order.options, times=self.times, task=task)
+    def _outcomes(
+        self,
+        job: Path,
+        count: int,
+        task: Task,
+        on_object: Callable[[int, Outcome], None] | None = None,
+    ) -> list[Outcome]:
+        options = self.order.options
+        return reconstruct(self.worker, job, count, options, times=self.times, task=task, on_object=on_object)
 
     def _published(self, item: Item, result: RunResult, job: Path, number: int, task: Task) -> Reconstruction:
         order = self.order
@@ -339,19 +378,6 @@ class Batch:
             number=number,
             task=task,
         )
-
-
-@contextmanager
-def _job_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="samdesk-3d-"))
-    except OSError as error:
-        raise file_error(Path(tempfile.gettempdir()), error, "written") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make(folder: Path) -> None:

@@ -22,9 +22,12 @@ from samdesk.domain.tasks import Task
 from samdesk.formats.atomic import file_error, replacing
 from samdesk.recon import wire
 
+from .damaged import DAMAGED
 from .picture import Picture, mask_of
 
 PICTURE_JSON = "picture.json"
+RESULT_JSON = "result.json"
+"""In the folder of each object that is done, see `samdesk.sdk.reconstruction.run.keep`."""
 
 HASHED_BYTES = 512 << 20
 """Image files that are larger are not hashed: the hash of the part that was seen must do."""
@@ -36,8 +39,8 @@ _QUICK_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 3)
 def prepare(folder: Path, picture: Picture, shapes: Sequence[Shape], task: Task | None = None) -> None:
     """Write the picture, and the mask of each shape into a folder ``0``, ``1``, … of its own.
 
-    Each file appears whole or not at all; what an earlier job left under the same names is
-    replaced.
+    Each file appears whole or not at all. What an earlier job left in the folder does not count any
+    more: objects that were done there are made again.
 
     Parameters
     ----------
@@ -56,13 +59,22 @@ def prepare(folder: Path, picture: Picture, shapes: Sequence[Shape], task: Task 
     """
     task = task or Task()
     _make(folder)
-    (folder / PICTURE_JSON).unlink(missing_ok=True)
+    _forget(folder)
     _write_png(folder / wire.IMAGE, cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2BGR))
     text = json.dumps(
         describe(picture, _written(folder, picture, shapes, task), task), indent=1, ensure_ascii=False
     )
     with replacing(folder / PICTURE_JSON) as fresh:
         fresh.write_text(text, "utf-8")
+
+
+def _forget(folder: Path) -> None:
+    """Remove what says that something is done in the folder, beginning with that it is prepared."""
+    for path in (folder / PICTURE_JSON, folder / wire.POINTMAP, *folder.glob(f"*/{RESULT_JSON}")):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise file_error(path, error, "written") from error
 
 
 def _written(
@@ -127,9 +139,10 @@ def read_description(folder: Path) -> dict[str, Any]:
         read = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise file_error(path, error, "read") from error
-    except ValueError as error:
+    except DAMAGED as error:
         raise SamdeskError(f"{path} is damaged: {error}.", "Start the job anew.") from error
-    if not isinstance(read, dict) or not {"image", "region", "plane", "masks"} <= read.keys():
+    members = {"image", "region", "plane", "masks"}
+    if not isinstance(read, dict) or not members <= read.keys() or not isinstance(read["masks"], list):
         raise SamdeskError(f"{path} does not describe a picture.", "Start the job anew.")
     return read
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +14,8 @@ from typing import Any
 from samdesk.domain.errors import SamdeskError
 from samdesk.formats.atomic import file_error
 from samdesk.recon.pose import Camera, Pose
+
+from .damaged import DAMAGED
 
 PROVENANCE = "provenance.json"
 """In every folder of a reconstruction; what lacks it is none."""
@@ -86,8 +89,8 @@ class Reconstruction:
 
         Raises
         ------
-        ValueError, KeyError, TypeError, AttributeError
-            When it is nothing of the kind.
+        Exception
+            One of `DAMAGED`, when it is nothing of the kind.
         """
         if values["schema"] != SCHEMA:
             raise ValueError(f"unknown schema “{values['schema']}”")
@@ -104,7 +107,7 @@ class Reconstruction:
             str(values.get("version", "")),
             None if pose is None else Pose.from_json(pose),
             None if camera is None else Camera.from_json(camera),
-            float(values.get("seconds", 0.0)),
+            duration(values.get("seconds", 0.0)),
             {name: value for name, value in values.items() if name not in ("schema", "files")},
             annotation,
         )
@@ -123,7 +126,7 @@ def load(folder: Path) -> Reconstruction:
         return Reconstruction.from_json(json.loads(path.read_text("utf-8")), folder)
     except OSError as error:
         raise file_error(path, error, "read") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except DAMAGED as error:
         raise SamdeskError(
             f"{path} does not describe a 3D object: {error}.", "Make the object again."
         ) from error
@@ -161,6 +164,20 @@ def _essence(record: Mapping[str, Any]) -> str:
         unlike = ("splat", "mesh", "preview")
         told["options"] = {name: value for name, value in options.items() if name not in unlike}
     return json.dumps(told, sort_keys=True)
+
+
+def duration(value: Any) -> float:
+    """Seconds that a file tells.
+
+    Raises
+    ------
+    ValueError, TypeError, OverflowError
+        When it is no duration.
+    """
+    seconds = float(value)
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"{seconds} s is no duration")
+    return seconds
 
 
 def _plain_name(name: Any) -> str:

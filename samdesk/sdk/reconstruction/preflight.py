@@ -92,6 +92,8 @@ def preflight(
     spec: ReconSpec,
     plane: Plane = Plane(),
     times: Times | None = None,
+    *,
+    loaded: bool = False,
 ) -> Preflight:
     """Judge what would be made of these shapes; milliseconds, for reading no pixels.
 
@@ -106,8 +108,11 @@ def preflight(
         Where the shapes lie.
     times : Times, optional
         What was learnt about durations.
+    loaded : bool
+        The engine is, so that loading it takes no time.
     """
-    return judge(image.size, shapes, spec, None if times is None else times.estimate(spec.name, len(shapes)))
+    seconds = None if times is None else times.estimate(spec.name, len(shapes), loaded=loaded)
+    return judge(image.size, shapes, spec, seconds)
 
 
 def judge(
@@ -118,7 +123,10 @@ def judge(
         region = region_around(size, shapes, spec)
     except SamdeskError as error:
         return Preflight((Finding("error", error.message, error.hint),), Bounds(0, 0, 0, 0), 0, 0, 1.0, None)
-    findings = [*_of_scale(region, spec)]
+    findings = _of_scale(region, spec)
+    if len(shapes) > 1 and not spec.poses:
+        hint = "They are shown side by side, not as they stand in the image."
+        findings.append(Finding("warning", f"{spec.title} does not tell where an object stands.", hint))
     for number, shape in enumerate(shapes, 1):
         who = "The object" if len(shapes) == 1 else f"Object {number}"
         findings += _of_object(who, shape, region, size, spec)

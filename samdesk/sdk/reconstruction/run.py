@@ -19,9 +19,10 @@ from samdesk.recon.client import RunRequest, RunResult, Stage, Worker, WorkerErr
 from samdesk.recon.options import ReconOptions
 from samdesk.recon.pose import Camera, Pose
 
+from .damaged import DAMAGED
+from .folder import RESULT_JSON
+from .made import duration
 from .times import STAGES, Times
-
-RESULT_JSON = "result.json"
 
 HOPELESS = frozenset({"start", "stopped_trying", "missing_weights", "missing_module", "protocol"})
 """Kinds of errors that the next object would meet as well."""
@@ -193,7 +194,7 @@ def keep(folder: Path, number: int, engine: str, options: ReconOptions, result: 
 def finished(folder: Path, number: int, engine: str, options: ReconOptions) -> RunResult | None:
     """What `keep` noted of an object, when it was made so and its files are there."""
     out = folder / str(number)
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+    with suppress(OSError, *DAMAGED):
         values = json.loads((out / RESULT_JSON).read_text("utf-8"))
         if values["engine"] == engine and values["options"] == options.to_json():
             result = _result(values, out)
@@ -208,9 +209,9 @@ def _result(values: Mapping[str, Any], out: Path) -> RunResult:
         {kind: out / Path(name).name for kind, name in values["files"].items()},
         None if pose is None else Pose.from_json(pose),
         None if camera is None else Camera.from_json(camera),
-        float(values["seconds"]),
-        values["title"],
-        values["version"],
-        values["device"],
-        values["details"],
+        duration(values["seconds"]),
+        str(values["title"]),
+        str(values["version"]),
+        str(values["device"]),
+        dict(values["details"]),
     )

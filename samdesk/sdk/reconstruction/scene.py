@@ -13,17 +13,28 @@ from typing import Any
 import samdesk
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.tasks import Task
-from samdesk.formats.atomic import replacing
+from samdesk.formats.atomic import file_error, replacing
+from samdesk.recon.engines import ReconSpec
 from samdesk.recon.mesh import Mesh, read_mesh, write_glb
 from samdesk.recon.pose import Pose
 from samdesk.recon.splat import Splats, read_splats, write_splats
 
+from .damaged import DAMAGED
 from .made import Reconstruction
 from .publish import write_turn
 from .share import Share
 
 SCENE = {"splat": "scene.ply", "mesh": "scene.glb", "gif": "scene.gif"}
 SCENE_JSON = "scene.json"
+
+
+def refuse_scene(spec: ReconSpec) -> None:
+    """Raise `SamdeskError` when an engine's objects cannot be put into one scene."""
+    if not spec.poses:
+        raise SamdeskError(
+            f"{spec.title} does not tell where an object stands, so there is no scene.",
+            "Make the objects one by one.",
+        )
 
 
 def write_scene(
@@ -66,6 +77,7 @@ def write_scene(
         if (path := one.path("splat")) is not None
     ]
     labels = sorted({one.label for one in objects})
+    _unlink(folder / SCENE_JSON)  # what it tells is not so from here on
     if splats:
         shown = Splats.concat(splats)
         del splats
@@ -89,7 +101,7 @@ def write_scene(
         written["gif"] = folder / SCENE["gif"]
         write_turn(written["gif"], shown, ", ".join(labels), Share(task, 0.8, 1.0))
     for kind in SCENE.keys() - written.keys():  # of an earlier scene
-        (folder / SCENE[kind]).unlink(missing_ok=True)
+        _unlink(folder / SCENE[kind])
     told = {**_extras(objects, labels), "files": {kind: path.name for kind, path in written.items()}}
     with replacing(folder / SCENE_JSON) as fresh:
         fresh.write_text(json.dumps(told, indent=1, ensure_ascii=False), "utf-8")
@@ -102,9 +114,16 @@ def scene_there(folder: Path, objects: Sequence[Reconstruction]) -> dict[str, Pa
         told = json.loads((folder / SCENE_JSON).read_text("utf-8"))
         files = {kind: folder / Path(name).name for kind, name in told["files"].items()}
         same = told["objects"] == [{"id": one.id, "made": one.provenance.get("made")} for one in objects]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, *DAMAGED):
         return {}
     return files if same and all(path.is_file() for path in files.values()) else {}
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise file_error(path, error, "written") from error
 
 
 def _pose_of(one: Reconstruction) -> Pose:

@@ -14,6 +14,8 @@ from typing import Any
 from samdesk.domain.errors import SamdeskError
 from samdesk.formats.atomic import replacing
 
+from .damaged import DAMAGED
+
 log = logging.getLogger(__name__)
 
 KEPT = 20
@@ -62,10 +64,27 @@ class Times:
         self._path = path
         self._engines = self._read()
 
-    def estimate(self, engine: str, n: int) -> float | None:
-        """Seconds that `n` objects will about take; None when nothing was learnt yet."""
-        seconds = self._engines.get(engine, {}).get("seconds", [])
-        return n * statistics.median(seconds) if seconds else None
+    def estimate(self, engine: str, n: int, *, loaded: bool = False) -> float | None:
+        """Seconds that objects will about take.
+
+        Parameters
+        ----------
+        engine : str
+        n : int
+            How many objects.
+        loaded : bool
+            The engine is; otherwise the time of loading it is counted too.
+
+        Returns
+        -------
+        float or None
+            None when nothing was learnt yet.
+        """
+        known = self._engines.get(engine, {})
+        if not known.get("seconds"):
+            return None
+        loading = 0.0 if loaded or not n else known["stages"].get("load", 0.0)
+        return float(loading + n * statistics.median(known["seconds"]))
 
     def note(self, engine: str, seconds: float, stages: Mapping[str, float]) -> None:
         """Learn from one object.
@@ -118,7 +137,7 @@ class Times:
         return min(1.0, (before + min(1.0, max(0.0, part)) * weights[stage]) / total) if total else None
 
     def _read(self) -> dict[str, dict[str, Any]]:
-        with suppress(OSError, ValueError, AttributeError, TypeError):
+        with suppress(OSError, *DAMAGED):
             read = json.loads(self._path.read_text("utf-8"))
             return {str(name): _checked(values) for name, values in read.items()}
         return {}

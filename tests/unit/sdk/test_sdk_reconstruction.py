@@ -5,9 +5,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +25,16 @@ import tifffile
 import trimesh
 from plyfile import PlyData
 
+import samdesk.recon.turntable
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Bounds, Plane, Region, Shape
 from samdesk.domain.tasks import Cancelled, Progress, Task
 from samdesk.recon.client import RunResult, Worker, WorkerError
-from samdesk.recon.engines import ReconSpec, WorkerSpec
+from samdesk.recon.engines import RECON_ENGINES, ReconSpec, WorkerSpec
 from samdesk.recon.options import ReconOptions
 from samdesk.recon.pose import Camera
 from samdesk.recon.splat import read_splats
+from samdesk.recon.turntable import turntable
 from samdesk.sdk import Image, open_image
 from samdesk.sdk.reconstruction import (
     FILES,
@@ -36,7 +44,9 @@ from samdesk.sdk.reconstruction import (
     Order,
     Picture,
     Reconstruction,
+    Row,
     Times,
+    finished,
     is_done,
     is_prepared,
     judge,
@@ -55,6 +65,7 @@ from samdesk.sdk.reconstruction import (
     write_scene,
     write_times,
 )
+from samdesk.sdk.reconstruction.scratch import scratch_folder
 
 ROOT = Path(__file__).parents[3]
 SPEC = ReconSpec("picky", "Picky", "Picky (a stand-in)", "", "", margin=0.1, max_side=100,
@@ -68,13 +79,13 @@ def disc(x: float, y: float, radius: float, steps: int = 90) -> Shape:
     return Shape.polygon(np.stack((x + radius * np.cos(turn), y + radius * np.sin(turn)), 1))
 
 
-@pytest.fixture
-def image(tmp_path: Path) -> Iterator[Image]:
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     """400 × 300 px, blue, with a red box on pixels 40..80 × 60..120."""
     pixels = np.empty((300, 400, 3), np.uint8)
     pixels[:] = BLUE
     pixels[60:120, 40:80] = RED
-    path = tmp_path / "image.png"
+    path = tmp_path_factory.mktemp("image") / "image.png"
     PIL.Image.fromarray(pixels).save(path)
     opened = open_image(path)
     yield opened
@@ -236,6 +247,25 @@ def test_several_objects_are_told_apart(image: Image) -> None:
     ]
 
 
+def test_an_engine_that_tells_no_place_is_told_of(image: Image) -> None:
+    spec = replace(SPEC, max_side=1000, poses=False)
+    one, two = disc(100, 150, 50), disc(300, 150, 50)
+    (told,) = preflight(image, [one, two], spec).findings
+    assert (told.level, told.text) == ("warning", "Picky does not tell where an object stands.")
+    assert "side by side" in told.hint
+    assert not preflight(image, [one], spec).findings
+    assert not preflight(image, [one, two], replace(spec, poses=True)).findings
+    assert [name for name, row in RECON_ENGINES.items() if not row.poses] == ["sam3dcpp"]
+
+
+def test_what_is_expected_counts_loading(image: Image, tmp_path: Path) -> None:
+    times = Times(tmp_path / "times.json")
+    times.note("picky", 3.0, {"load": 10.0, "shape": 3.0})
+    shapes = [disc(100, 150, 50), disc(300, 150, 50)]
+    assert preflight(image, shapes, SPEC, times=times).seconds == 16.0
+    assert preflight(image, shapes, SPEC, times=times, loaded=True).seconds == 6.0
+
+
 # times
 
 
@@ -255,6 +285,16 @@ def test_durations_are_learnt(tmp_path: Path) -> None:
     assert again.fraction("sam3d", "unheard of") is None
 
 
+def test_loading_takes_its_time_once(tmp_path: Path) -> None:
+    times = Times(tmp_path / "times.json")
+    times.note("sam3d", 37.0, {"load": 81.0, "shape": 37.0})
+    times.note("sam3d", 37.0, {"shape": 37.0})
+    assert times.estimate("sam3d", 1) == 118.0
+    assert times.estimate("sam3d", 3) == 192.0
+    assert times.estimate("sam3d", 3, loaded=True) == 111.0
+    assert times.estimate("sam3d", 0) == 0.0
+
+
 def test_progress_begins_with_a_guess_and_never_goes_back(tmp_path: Path) -> None:
     times = Times(tmp_path / "times.json")
     stages = ("load", "depth", "shape", "look", "splat", "mesh")
@@ -265,7 +305,11 @@ def test_progress_begins_with_a_guess_and_never_goes_back(tmp_path: Path) -> Non
     assert times.fraction("new", "shape", first=False) == 0.0
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"a": 3}', '{"e": {"seconds": ["x", NaN, -1, 4], "stages": 1}}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"a": 3}', '{"e": {"seconds": ["x", NaN, -1, 4], "stages": 1}}', "[" * 100_000,
+     '{"relief": {"seconds": [1%s]}}' % ("0" * 400)],
+)  # fmt: skip
 def test_damaged_times_are_forgotten(tmp_path: Path, text: str) -> None:
     path = tmp_path / "times.json"
     path.write_text(text, "utf-8")
@@ -319,15 +363,44 @@ def test_a_job_without_an_object_is_not_ready(image: Image, tmp_path: Path) -> N
         read_description(tmp_path / "job")
 
 
+def test_a_folder_that_was_used_before_is_made_anew(worker: Worker, image: Image, tmp_path: Path) -> None:
+    def made_of(*shapes: Shape) -> list[RunResult]:
+        prepare(tmp_path / "job", picture_of(image, shapes, SPEC), shapes)
+        done = reconstruct(worker, tmp_path / "job", len(shapes), OPTIONS)
+        return [one for one in done if isinstance(one, RunResult)]
+
+    first = made_of(Shape.box(20, 60, 80, 120), disc(150, 100, 40))
+    assert [one.details["pointmap"] for one in first] == ["made", "found"]
+    second = made_of(disc(150, 100, 40), Shape.box(20, 60, 80, 120))
+    assert [one.details["pointmap"] for one in second] == ["made", "found"]
+    assert second[0].details["runs"] == first[1].details["runs"] + 1
+    assert second[0].pose == first[1].pose
+    assert second[1].pose == first[0].pose != second[0].pose
+
+
+def test_a_used_folder_that_cannot_be_cleared_is_told(image: Image, tmp_path: Path) -> None:
+    (tmp_path / "job" / "picture.json").mkdir(parents=True)
+    with pytest.raises(SamdeskError, match=r"picture\.json cannot be written"):
+        prepare(tmp_path / "job", picture_of(image, SHAPES[:1], SPEC), SHAPES[:1])
+
+
 # the run
 
 
-@pytest.fixture
-def worker(tmp_path: Path) -> Iterator[Worker]:
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """One process for all tests; it counts what it runs."""
     folders = (str(Path(__file__).parent), str(ROOT))
-    made = Worker(WorkerSpec("picky", "recon_picky:Picky", path=folders), tmp_path / "worker.log")
+    log = tmp_path_factory.mktemp("worker") / "worker.log"
+    made = Worker(WorkerSpec("picky", "recon_picky:Picky", path=folders), log)
     yield made
     made.close()
+
+
+@pytest.fixture
+def nobody(tmp_path: Path) -> Worker:
+    """A worker that cannot start, for what must be done without one."""
+    return Worker(WorkerSpec("picky", "recon_picky:Picky", tmp_path / "python"), tmp_path / "log")
 
 
 SHAPES = [Shape.box(20, 60, 80, 120), Shape.box(200, 60, 205, 65), disc(330, 220, 40)]
@@ -369,7 +442,8 @@ def test_all_objects_share_a_picture_and_one_failure_stops_nothing(
     assert first.files["splat"] == job / "0" / "splat.ply"
     fractions = [one.fraction for one in heard if one.fraction is not None]
     assert fractions == sorted(fractions)
-    assert (fractions[0], fractions[-1]) == (0.0, 1.0)
+    assert fractions[0] < 0.1
+    assert fractions[-1] == 1.0
     assert any(one.message == "Finding the shape (3 of 3)" for one in heard)
     assert times.estimate("picky", 1) is not None
 
@@ -381,19 +455,20 @@ def test_what_is_done_is_not_made_again(worker: Worker, job: Path) -> None:
     first, _, third = reconstruct(worker, job, 3, OPTIONS)
     assert isinstance(first, RunResult)
     assert isinstance(third, RunResult)
-    assert (first.details["runs"], third.details["runs"]) == (1, 2)
+    once = first.details["runs"]
+    assert third.details["runs"] == once + 1
     assert first.pose is not None
     assert first.camera == Camera("perspective", 40.0, 1.5)
     again = reconstruct(worker, job, 1, OPTIONS)[0]
     assert isinstance(again, RunResult)
-    assert again.details["runs"] == 1
+    assert again.details["runs"] == once
     other = reconstruct(worker, job, 1, replace(OPTIONS, seed=7))[0]
     assert isinstance(other, RunResult)
-    assert other.details["runs"] == 3
+    assert other.details["runs"] == once + 2
     other.files["mesh"].unlink()
     lost = reconstruct(worker, job, 1, replace(OPTIONS, seed=7))[0]
     assert isinstance(lost, RunResult)
-    assert lost.details["runs"] == 4
+    assert lost.details["runs"] == once + 3
 
 
 def test_one_object_alone_needs_no_pointmap(worker: Worker, job: Path) -> None:
@@ -402,9 +477,27 @@ def test_one_object_alone_needs_no_pointmap(worker: Worker, job: Path) -> None:
     assert only.details["pointmap"] == "none"
 
 
-def test_an_engine_that_is_not_there_is_asked_once(job: Path, tmp_path: Path) -> None:
-    nowhere = Worker(WorkerSpec("picky", "recon_picky:Picky", tmp_path / "python"), tmp_path / "log")
-    outcomes = reconstruct(nowhere, job, 3, OPTIONS)
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "[" * 100_000, '{"seconds": 1%s}' % ("0" * 400), '{"seconds": Infinity}',
+     '{"seconds": -1}', '{"files": {}}', '{"files": [1]}', '{"pose": {"scale": 1}}', '{"camera": 3}',
+     '{"details": 3}'],
+)  # fmt: skip
+def test_what_was_kept_and_is_damaged_is_made_again(
+    result: RunResult, job: Path, made_in: Path, text: str
+) -> None:
+    shutil.copytree(made_in / "0", job / "0", dirs_exist_ok=True)
+    assert finished(job, 0, "picky", OPTIONS) is not None
+    kept = job / "0" / "result.json"
+    change = json.loads(text) if text.startswith("{") else None
+    kept.write_text(
+        text if change is None else json.dumps({**json.loads(kept.read_text()), **change}), "utf-8"
+    )
+    assert finished(job, 0, "picky", OPTIONS) is None
+
+
+def test_an_engine_that_is_not_there_is_asked_once(job: Path, nobody: Worker) -> None:
+    outcomes = reconstruct(nobody, job, 3, OPTIONS)
     assert outcomes[0] is outcomes[1] is outcomes[2]
     assert isinstance(outcomes[0], WorkerError)
     assert outcomes[0].kind == "start"
@@ -413,9 +506,17 @@ def test_an_engine_that_is_not_there_is_asked_once(job: Path, tmp_path: Path) ->
 # what stays
 
 
-@pytest.fixture
-def result(worker: Worker, job: Path) -> RunResult:
-    (only,) = reconstruct(worker, job, 1, OPTIONS)
+@pytest.fixture(scope="module")
+def made_in(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `job`, in which the first object is made; nothing in it is changed."""
+    folder = tmp_path_factory.mktemp("made") / "job"
+    prepare(folder, picture_of(image, SHAPES, replace(SPEC, max_side=400)), SHAPES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(worker: Worker, made_in: Path) -> RunResult:
+    (only,) = reconstruct(worker, made_in, 1, OPTIONS)
     assert isinstance(only, RunResult)
     return only
 
@@ -517,7 +618,9 @@ def test_nothing_of_others_is_replaced(result: RunResult, job: Path, tmp_path: P
 @pytest.mark.parametrize(
     "change",
     [{"schema": "other"}, {"files": {"splat": "../splat.ply"}}, {"files": {"splat": "/splat.ply"}},
-     {"files": []}, {"pose": {"scale": 1}}, {"camera": {"kind": "fisheye"}}, {"seconds": "long"}],
+     {"files": []}, {"pose": {"scale": 1}}, {"camera": {"kind": "fisheye"}}, {"seconds": "long"},
+     {"seconds": 10**400}, {"seconds": float("inf")}, {"seconds": float("nan")}, {"seconds": -1},
+     {"camera": {"kind": "parallel", "extent": 10**400, "aspect": 1}}],
 )  # fmt: skip
 def test_a_strange_provenance_is_refused(
     result: RunResult, job: Path, tmp_path: Path, change: dict[str, Any]
@@ -526,6 +629,14 @@ def test_a_strange_provenance_is_refused(
     (made.folder / PROVENANCE).write_text(json.dumps({**made.to_json(), **change}), "utf-8")
     with pytest.raises(SamdeskError, match="does not describe a 3D object"):
         load(made.folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "[" * 100_000, '{"a":' * 100_000, "\0", '{"schema": 1'])
+def test_a_provenance_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / PROVENANCE).write_text(text, "utf-8")
+    with pytest.raises(SamdeskError, match="does not describe a 3D object"):
+        load(tmp_path)
+    assert is_done(tmp_path, {}, []) is None
 
 
 def test_unknown_members_survive(tmp_path: Path) -> None:
@@ -576,9 +687,9 @@ def items(shapes: Sequence[Shape]) -> list[Item]:
 
 @pytest.fixture
 def batch(worker: Worker, image: Image, tmp_path: Path) -> Callable[..., Batch]:
-    def make(**more: Any) -> Batch:
-        order = Order(replace(SPEC, max_side=400), OPTIONS, ("ply", "glb"), **more)
-        return Batch(worker, image, tmp_path / "out", order)
+    def make(by: Worker = worker, formats: Sequence[str] = ("ply", "glb"), **more: Any) -> Batch:
+        order = Order(replace(SPEC, max_side=400), OPTIONS, formats, **more)
+        return Batch(by, image, tmp_path / "out", order)
 
     return make
 
@@ -592,8 +703,6 @@ def test_a_batch_goes_on_where_it_stopped(batch: Callable[..., Batch], tmp_path:
         "The object lies outside the image",
     ]
     assert names_in(tmp_path / "out") == {rows[0].object, rows[2].object}
-    found = load(tmp_path / "out" / rows[2].object)
-    assert found.provenance["details"]["runs"] == 2
     again = batch(skip_done=True).each(items(shapes[::-1]), len(shapes))
     assert [row.state for row in again] == ["failed", "skipped", "failed", "skipped"]
     assert {row.object for row in again} == {row.object for row in rows}
@@ -608,9 +717,9 @@ def test_a_batch_goes_on_where_it_stopped(batch: Callable[..., Batch], tmp_path:
 
 
 def test_what_the_engine_did_not_give_is_told(
-    batch: Callable[..., Batch], worker: Worker, tmp_path: Path
+    batch: Callable[..., Batch], worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker.spec = replace(worker.spec, config={"only": "splat"})
+    monkeypatch.setattr(worker, "spec", replace(worker.spec, config={"only": "splat"}))
     (row,) = batch().each(items(SHAPES[:1]), 1)
     assert (row.state, row.error) == ("done", "The engine gave nothing for GLB.")
     assert set(load(tmp_path / "out" / row.object).files) == {"splat", "picture", "mask"}
@@ -632,6 +741,142 @@ def test_a_batch_makes_a_scene(batch: Callable[..., Batch], tmp_path: Path) -> N
         batch().scene([*items(SHAPES), Item("far", SHAPES[0], Plane(1))])
     with pytest.raises(SamdeskError, match="outside the image"):
         batch().scene(items([disc(900, 900, 30)]))
+
+
+THREE = [SHAPES[0], disc(200, 100, 30), SHAPES[2]]
+
+
+def numbers_in(folder: Path) -> dict[str, int]:
+    """How many objects the worker had begun with each of those that are there."""
+    found = (load(path) for path in folder.iterdir() if path.is_dir())
+    return {one.id: one.provenance["details"]["runs"] for one in found}
+
+
+def test_a_stopped_scene_keeps_what_is_done(batch: Callable[..., Batch], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    mine = batch()
+    told: list[Row] = []
+
+    def last_but_one(row: Row) -> None:
+        told.append(row)
+        if len(told) == 2:
+            mine.task.cancel()
+
+    mine.on_row = last_but_one
+    with pytest.raises(Cancelled):
+        mine.scene(items(THREE))
+    kept = numbers_in(out)
+    assert names_in(out) == {row.object for row in told} == kept.keys()
+    assert len(kept) == 2
+    rows, files = batch(skip_done=True).scene(items(THREE))
+    assert [row.state for row in rows] == ["skipped", "skipped", "done"]
+    assert numbers_in(out) == {**kept, rows[2].object: max(kept.values()) + 1}
+    pieced = read_splats(files["splat"]).means
+    _, files = batch().scene(items(THREE))
+    assert pieced == pytest.approx(read_splats(files["splat"]).means)
+
+
+def test_only_what_lacks_of_a_scene_is_made(
+    batch: Callable[..., Batch], nobody: Worker, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first, files = batch().scene(items(THREE))
+    before = numbers_in(out)
+    for name in ("scene.glb", "scene.json"):
+        (out / name).unlink()
+        rows, again = batch(nobody, skip_done=True).scene(items(THREE))
+        assert [row.state for row in rows] == ["skipped"] * 3
+        assert again == files
+        assert (out / name).is_file()
+    (out / "scene.json").write_text("[" * 100_000, "utf-8")
+    assert batch(nobody, skip_done=True).scene(items(THREE))[1] == files
+    json.loads((out / "scene.json").read_text("utf-8"))
+    shutil.rmtree(out / first[1].object)
+    rows, _ = batch(skip_done=True).scene(items(THREE))
+    assert [(row.object, row.state) for row in rows] == [
+        (first[0].object, "skipped"),
+        (first[2].object, "skipped"),
+        (first[1].object, "done"),
+    ]
+    assert numbers_in(out) == {**before, first[1].object: max(before.values()) + 1}
+    told = json.loads((out / "scene.json").read_text("utf-8"))
+    assert [one["id"] for one in told["objects"]] == [row.object for row in first]
+
+
+def test_a_scene_that_does_not_turn_yet_is_made_to(
+    batch: Callable[..., Batch], nobody: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samdesk.recon.turntable, "turntable", partial(turntable, side=40, frames=3))
+    alone = items(SHAPES[2:])
+    batch(formats=("ply", "gif")).each(alone, 1)
+    write_scene([load(tmp_path / "out" / alone[0].name)], tmp_path / "out")
+    _, files = batch(nobody, ("ply", "gif"), skip_done=True).scene(alone)
+    assert set(files) == {"splat", "gif"}
+
+
+def test_the_progress_of_a_scene_only_grows(batch: Callable[..., Batch]) -> None:
+    heard: list[Progress] = []
+    mine = batch()
+    mine.task = Task(heard.append)
+    mine.scene(items(THREE))
+    fractions = [one.fraction for one in heard if one.fraction is not None]
+    assert fractions == sorted(fractions)
+    assert {"Writing GLB", "Putting the scene together"} <= {one.message for one in heard}
+
+
+def test_no_scene_without_places(batch: Callable[..., Batch], nobody: Worker, tmp_path: Path) -> None:
+    mine = batch(nobody)
+    mine.order = replace(mine.order, spec=replace(mine.order.spec, poses=False))
+    for act in (mine.scene, lambda some: list(mine.plan(some, together=True))):
+        with pytest.raises(SamdeskError, match="Picky does not tell where an object stands") as error:
+            act(items(THREE))
+        assert "one by one" in error.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_the_first_is_expected_to_wait_for_loading(
+    batch: Callable[..., Batch], nobody: Worker, tmp_path: Path
+) -> None:
+    mine = batch(nobody)
+    mine.times = Times(tmp_path / "times.json")
+    mine.times.note("picky", 3.0, {"load": 10.0})
+    assert [found.seconds for _, found in mine.plan(items(THREE))] == [13.0, 3.0, 3.0]
+    assert [found.seconds for _, found in mine.plan(items(THREE), together=True)] == [19.0]
+
+
+def test_what_a_killed_process_left_is_cleared(
+    batch: Callable[..., Batch], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    program = (
+        "import sys\n"
+        "from samdesk.sdk.reconstruction.scratch import scratch_folder\n"
+        "with scratch_folder() as folder:\n"
+        "    (folder / '0').mkdir()\n"
+        "    print(folder, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    surroundings = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=surroundings, stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout is not None
+        left = Path(other.stdout.readline().strip())
+        (place / "samdesk-3d-of-nobody").mkdir()
+        (place / "samdesk-3d-elsewhere").symlink_to(tmp_path)
+        (tmp_path / ".lock").write_text("mine", "utf-8")
+        os.utime(left, (0, 0))
+        batch().each(items(SHAPES[:1]), 1)
+        assert (left / "0").is_dir()
+        other.kill()
+    with scratch_folder() as mine:
+        os.utime(mine, (0, 0))
+        batch().each(items(SHAPES[2:]), 1)
+        assert names_in(place) == {"samdesk-3d-of-nobody", "samdesk-3d-elsewhere", mine.name}
+    assert names_in(place) == {"samdesk-3d-of-nobody", "samdesk-3d-elsewhere"}
+    assert (tmp_path / ".lock").read_text("utf-8") == "mine"
 
 
 def test_a_cancelled_batch_leaves_whole_objects_only(batch: Callable[..., Batch], tmp_path: Path) -> None:
