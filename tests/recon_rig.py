@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +29,9 @@ from tests.fakes import FakeAsk, FakeEngine
 TESTS = Path(__file__).parent
 ENGINE = "standin"
 WAIT_S = 20.0
+
+TURN_S = 0.005
+"""The end of a lane's work is nothing that the main thread is told."""
 
 
 def add_stand_in(patch: pytest.MonkeyPatch) -> None:
@@ -67,7 +72,8 @@ class Rig:
         self.tell()
 
     def _new_worker(self, spec: WorkerSpec, log: Path) -> Worker:
-        made = Worker(replace(spec, path=(str(TESTS),)), log, cancel_grace_s=0.3, term_grace_s=0.3)
+        times = {"cancel_grace_s": 0.3, "term_grace_s": 0.3, "ping_s": 0.2}
+        made = Worker(replace(spec, path=(str(TESTS),)), log, **times)
         self.workers.append(made)
         return made
 
@@ -76,7 +82,12 @@ class Rig:
         self.settings["recon"] = {ENGINE: {"steps": 2, "step_s": 0, **told}}
 
     def until(self, condition: Callable[[], bool]) -> None:
-        self.main.run_until(condition, WAIT_S)
+        """Turn the main thread until this holds, which is looked at some hundred times a second."""
+        end = time.monotonic() + WAIT_S
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            with contextlib.suppress(TimeoutError):
+                self.main.run_until(condition, TURN_S)
 
     def settle(self) -> None:
         for _ in range(4):

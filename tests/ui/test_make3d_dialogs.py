@@ -587,6 +587,27 @@ def test_part_of_a_scene_can_be_shown_and_the_rest_tried_again(rig: Rig) -> None
     rig.settle()
 
 
+def test_what_is_not_attached_yet_can_be(rig: Rig) -> None:
+    panel = rig.panel()
+    w = rig.workspace
+    (one,) = rig.select(disc(200, 150, 60))
+    job = rig.recon.make([one], ENGINE)
+    assert w.do(w.document.removing([one]))
+    rig.until(lambda: rig.recon.get(job.id).state == "done")
+    rig.settle()
+    assert panel.act.text() == "Show"
+    assert "not attached" in panel.job_model.index(0).data(Qt.ItemDataRole.AccessibleTextRole)
+    assert not panel.detail.isVisible()
+    panel.again.click()
+    assert [error.message for error in rig.raised] == ["The annotation of “Annotation” was deleted."]
+    w.history.undo()
+    panel.again.click()
+    rig.settle()
+    assert rig.recon.get(job.id).attached
+    assert not panel.again.isVisible()
+    assert len(rig.raised) == 1
+
+
 def test_objects_whose_files_are_gone_are_no_notice(rig: Rig) -> None:
     panel = rig.panel()
     ids = rig.select(disc(200, 150, 60))

@@ -5,7 +5,7 @@ Must not know widgets, nor how objects are drawn.
 
 from __future__ import annotations
 
-from .desk import Desk, Subject
+from .desk import MOST, Desk, Subject
 from .export import EXPORTS, export_objects
 from .objects import carry_objects, drop_objects, objects_dir
 from .queue import Reconstructions
@@ -14,6 +14,7 @@ from .scene import SceneObject, scene_of
 
 __all__ = [
     "EXPORTS",
+    "MOST",
     "Desk",
     "ReconJob",
     "Reconstructions",

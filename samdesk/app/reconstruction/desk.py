@@ -30,6 +30,9 @@ class OpenProject(Protocol):
 
     @property
     def path(self) -> Path: ...
+    @property
+    def reason(self) -> str:
+        """Why it cannot be changed."""
 
 
 class Desk(Protocol):
@@ -49,6 +52,10 @@ class Desk(Protocol):
     def editable(self) -> bool: ...
 
     def do(self, edit: Edit) -> bool: ...
+
+
+MOST = 500
+"""So many objects are made at once; for more there is the command line."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

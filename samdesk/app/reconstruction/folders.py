@@ -26,8 +26,10 @@ from filelock import FileLock, Timeout
 from samdesk.domain.errors import SamdeskError
 from samdesk.formats.atomic import file_error, replacing
 from samdesk.recon.wire import POINTMAP
+from samdesk.sdk.reconstruction.damaged import DAMAGED
 from samdesk.sdk.reconstruction.folder import is_prepared
 
+from .objects import same_files
 from .record import ReconJob
 
 log = logging.getLogger(__name__)
@@ -96,8 +98,7 @@ class JobFolders:
                     return
             except OSError as error:
                 raise file_error(folder, error, "written") from error
-            with replacing(folder / RECORD) as fresh:
-                fresh.write_text(json.dumps(job.to_json(), ensure_ascii=False, indent=1), "utf-8")
+            self._put(job)
 
     def read(self, job: str) -> ReconJob:
         """A job as it is on disk.
@@ -112,7 +113,7 @@ class JobFolders:
             found = ReconJob.from_json(json.loads(path.read_text("utf-8")))
         except OSError as error:
             raise file_error(path, error, "read") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except DAMAGED as error:
             raise SamdeskError(f"{path} is damaged: {error}.", "Make the object again.") from error
         if found.id != job:
             raise SamdeskError(f"{path} is damaged: it is of another job.", "Make the object again.")
@@ -136,7 +137,7 @@ class JobFolders:
         """What there is at the start: jobs that ended, and those that no living window works on.
 
         The latter are of this window from now on. A job during which the program died is tried
-        once more, and has failed when it died again.
+        once more, and has failed when it died again, or before its picture was kept.
         """
         if not self.folder.is_dir():
             return []
@@ -144,17 +145,21 @@ class JobFolders:
             try:
                 self._take_mark()
                 with self._alone():
-                    found = [self._taken(job) for job in self._readable()]
+                    found = [job for job in map(self._taken, self._readable()) if job is not None]
                     self._forget_dead()
                 for left in self.folder.glob(f"{_HIDDEN}*"):
                     shutil.rmtree(left, ignore_errors=True)
             except (OSError, SamdeskError) as error:
                 log.info("3D jobs not taken over: %s", error)
                 return []
-        return self._trimmed([job for job in found if job is not None])
+        return self._trimmed(found)
 
-    def done_for(self, project: Path) -> list[ReconJob]:
-        """Jobs that are done with annotations of this project."""
+    def done_for(self, project: Path, image: str = "") -> list[ReconJob]:
+        """Jobs that are done with annotations of this project.
+
+        Those that know it by another name are found by that of its image, as links are followed
+        for these only: what strangers' paths lead to may take long to answer.
+        """
         if not self.folder.is_dir():
             return []
         try:
@@ -162,7 +167,11 @@ class JobFolders:
         except OSError as error:
             log.info("3D jobs not read: %s", error)
             return []
-        return [job for job in jobs if job.project == project and job.state == "done"]
+        done = [
+            job for job in jobs if job.state == "done" and (job.project == project or job.image_name == image)
+        ]
+        same = same_files({job.project for job in done}, project)
+        return [replace(job, project=project) for job in done if job.project in same]
 
     def note_start(self, job: str) -> None:
         """Remember that a job has begun, for the case that the program dies over it."""
@@ -210,10 +219,18 @@ class JobFolders:
         for folder in (self.path(job), self._hidden(job)):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def close(self, unwritten: Iterable[ReconJob] = ()) -> None:
-        """End of the window: write what is left, and give its jobs to whoever comes next."""
+    def close(self, unwritten: Iterable[ReconJob] = (), unprepared: Iterable[ReconJob] = ()) -> None:
+        """End of the window: write what is left, and give its jobs to whoever comes next.
+
+        Parameters
+        ----------
+        unwritten : iterable of ReconJob
+        unprepared : iterable of ReconJob
+            Jobs whose picture may not be kept yet; without it they have failed.
+        """
         with self._turn:
-            for job in unwritten:
+            lost = [job.unkept() for job in unprepared if not is_prepared(self.path(job.id))]
+            for job in (*unwritten, *lost, *(replace(job, owner="") for job in lost)):
                 try:
                     self.write(job)
                 except SamdeskError as error:
@@ -276,16 +293,19 @@ class JobFolders:
             except SamdeskError as error:
                 log.info("left out: %s", error)
 
+    def _put(self, job: ReconJob) -> None:
+        with replacing(self.path(job.id) / RECORD) as fresh:
+            fresh.write_text(json.dumps(job.to_json(), ensure_ascii=False, indent=1), "utf-8")
+
     def _taken(self, job: ReconJob) -> ReconJob | None:
-        """The job if it is this window's to show; None when it is another's, or was never whole."""
+        """The job if it is this window's to show; None when it is another's, or cannot be written."""
         if not job.is_busy:
             return job
         if self._lives(job.owner):
             return job if job.owner == self.owner else None
         if not is_prepared(self.path(job.id)):
-            self.hide(job.id)
-            return None
-        if self.starts(job.id) > 1:
+            job = replace(job.unkept(), owner="")
+        elif self.starts(job.id) > 1:
             job = replace(
                 job,
                 state="failed",
@@ -295,7 +315,11 @@ class JobFolders:
             )
         else:
             job = replace(job, owner=self.owner)
-        self.write(job)
+        try:
+            self._put(job)
+        except SamdeskError as error:
+            log.info("3D job not taken over: %s", error)
+            return None
         return job
 
     def _trimmed(self, found: list[ReconJob]) -> list[ReconJob]:

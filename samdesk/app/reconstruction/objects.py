@@ -28,8 +28,18 @@ _NEVER = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, er
 
 
 def objects_dir(project: Path) -> Path:
-    """The folder of the objects of a project; there when there is an object."""
-    return project.with_name(f"{project.stem}.3d")
+    """The folder of the objects of a project; there when there is an object.
+
+    Beside the file itself, by whatever link it was opened.
+    """
+    file = _resolved(project)
+    return file.with_name(f"{file.stem}.3d")
+
+
+def same_files(paths: Iterable[Path], path: Path) -> set[Path]:
+    """Those that lead to the same file as `path`, links followed."""
+    file = _resolved(path)
+    return {one for one in paths if one in (path, file) or _resolved(one) == file}
 
 
 def entries(annotation: Annotation) -> list[Mapping[str, Any]]:
@@ -121,6 +131,13 @@ def carry_objects(old: Path, new: Path, task: Task, *, old_goes: bool = False) -
 def drop_objects(project: Path) -> None:
     """Delete all objects of a project that goes away."""
     shutil.rmtree(objects_dir(project), ignore_errors=True)
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # links in a circle
+        return path
 
 
 def _rename(source: Path, target: Path) -> None:

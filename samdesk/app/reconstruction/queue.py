@@ -7,6 +7,7 @@ is saved under another name takes along what it has. Must not know widgets.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,12 +27,12 @@ from samdesk.recon.options import ReconOptions
 from samdesk.sdk.reconstruction import Preflight, Times, picture_of, preflight, prepare
 
 from .attaching import Attaching
-from .desk import Desk, Subject, config_of, name_of, refuse_when_lacking, title_of
+from .desk import MOST, Desk, Subject, config_of, name_of, refuse_when_lacking, title_of
 from .export import SIZE_MM, export_objects
 from .folders import JobFolders
-from .objects import objects_dir
+from .objects import objects_dir, same_files
 from .record import ReconJob
-from .scene import SceneObject, scene_of, scene_of_job
+from .scene import SceneObject, scene_in, scene_of_job
 from .seat import MakeWorker, WorkerSeat, new_worker
 from .work import Outcome, make_objects, times_path
 
@@ -42,6 +43,9 @@ log = logging.getLogger(__name__)
 
 CLOSING_S = 2.0
 """How long the end of the program waits for the end of workers that were killed."""
+
+KEEPING_S = 1.0
+"""How long the end of the program waits for pictures that are still being kept."""
 
 CHECKS = "3d check"
 """Checks of an engine have a lane of their own: a job can take an hour."""
@@ -83,6 +87,7 @@ class Reconstructions:
         self._seat = WorkerSeat(paths.state_dir(), make_worker or new_worker)
         self._known: dict[str, ReconJob] = {}
         self._working: dict[str, Job[Any]] = {}
+        self._preparing: set[str] = set()
         self._unwritten: dict[str, ReconJob] = {}
         self._attaching = Attaching(desk, self._folders, self._attached)
         self._closed = False
@@ -121,17 +126,13 @@ class Reconstructions:
         self, ids: Iterable[uuid.UUID], done: Callable[[Job[tuple[SceneObject, ...]]], None]
     ) -> Job[tuple[SceneObject, ...]] | None:
         """The objects of these annotations, read in the background; None when no project is open."""
-        journal, document = self._desk.journal, self._desk.document
+        journal = self._desk.journal
         if journal is None:
             return None
-        chosen = [document.get(one) for one in ids if one in document]
-        colors = {one.id: one.color or document.class_color(one.class_name) for one in chosen}
-        project = journal.path
-
-        def read(task: Task) -> tuple[SceneObject, ...]:
-            return scene_of(chosen, project, lambda one: colors[one.id])
-
-        return self._lanes.lane("io").submit(read, key="3d scene", done=done)
+        chosen, state, project = tuple(ids), self._desk.document.snapshot(), journal.path
+        return self._lanes.lane("io").submit(
+            lambda task: scene_in(state, chosen, project), key="3d scene", done=done
+        )
 
     def scene_of(
         self, job: str, done: Callable[[Job[tuple[SceneObject, ...]]], None]
@@ -153,12 +154,18 @@ class Reconstructions:
         Raises
         ------
         SamdeskError
-            When nothing can be: no image is open, or none of them is here.
+            When nothing can be: no image is open, none of them is here, or they are too many.
         """
         image, journal, document = self._desk.image, self._desk.journal, self._desk.document
         if image is None or journal is None:
             raise SamdeskError("No image is open.", "Open one, and outline an object in it.")
-        chosen = tuple(document.get(one) for one in ids if one in document)
+        first = tuple(itertools.islice(ids, MOST + 1))
+        if len(first) > MOST:
+            raise SamdeskError(
+                f"At most {MOST} objects can be made at once.",
+                "Select fewer, or use “samdesk make3d” for many.",
+            )
+        chosen = tuple(document.get(one) for one in first if one in document)
         if not chosen:
             raise SamdeskError("No annotation is selected.", "Select the object to be made in 3D.")
         if len({one.plane for one in chosen}) > 1:
@@ -249,11 +256,18 @@ class Reconstructions:
             self._cancelled(job)
 
     def retry(self, job: str) -> None:
-        """Try again what failed, was cancelled, or could not be given to the annotations."""
+        """Try again what failed, was cancelled, or could not be given to the annotations.
+
+        Raises
+        ------
+        SamdeskError
+            When the annotations cannot be given it now; says what to do first.
+        """
         known = self._known.get(job)
         if known is None or not known.can_retry or job in self._working:
             return
         if known.state == "done" and not known.error:
+            self._attaching.refuse_when_apart(known)
             self._attaching.attach(known)
             return
         self._seat.forgive()
@@ -282,12 +296,14 @@ class Reconstructions:
         working = self._working.pop(job, None)
         if working is not None:
             working.cancel()
+        # what is being moved beside the project at this moment gets there first
+        lane = "journal" if self._attaching.is_moving(job) else "io"
 
         def hidden(hiding: Job[None]) -> None:
             # on the worker's lane, as it may write there for some seconds after it was told
             self._lanes.lane("3d").submit(lambda task: self._folders.remove(job))
 
-        self._lanes.lane("io").submit(lambda task: self._folders.hide(job), done=hidden)
+        self._lanes.lane(lane).submit(lambda task: self._folders.hide(job), done=hidden)
         self.changed.emit()
 
     def check(
@@ -361,10 +377,19 @@ class Reconstructions:
         journal = self._desk.journal
         if journal is None:
             return
-        project = journal.path
+        project, image = journal.path, self._desk.image
+        name = "" if image is None else image.source.name
+        other_names = {one.project for one in self._known.values() if one.image_name == name}
 
-        def listed(job: Job[list[ReconJob]]) -> None:
-            found = {one.id: one for one in job.result or ()}
+        def look(task: Task) -> tuple[list[ReconJob], set[Path]]:
+            return self._folders.done_for(project, name), same_files(other_names, project)
+
+        def listed(job: Job[tuple[list[ReconJob], set[Path]]]) -> None:
+            done, same = job.result or ([], set())
+            found = {one.id: one for one in done}
+            for one in [one for one in self._known.values() if one.project in same - {project}]:
+                if one.id not in found:
+                    self._change(one.id, project=project)
             for one in found.values():
                 if one.id not in self._unwritten and not self._known.get(one.id, one).is_busy:
                     self._known[one.id] = one
@@ -374,7 +399,7 @@ class Reconstructions:
             self.changed.emit()
 
         # from the disk, as another window may have made, attached or removed some
-        self._lanes.lane("io").submit(lambda task: self._folders.done_for(project), done=listed)
+        self._lanes.lane("io").submit(look, done=listed)
 
     def project_moved(self, old: Path, new: Path) -> None:
         """The open project is saved under another name, and its objects with it."""
@@ -390,6 +415,8 @@ class Reconstructions:
             return
         self._closed = True
         self._lanes.changed.disconnect(self._job_moved)
+        if self._preparing:
+            self._lanes.lane("io").flush(KEEPING_S)
         for working in self._working.values():
             working.cancel()
         self._seat.kill()
@@ -401,7 +428,8 @@ class Reconstructions:
         for job in self._known.values():
             if job.state == "running":
                 self._folders.note_end(job.id)
-        self._folders.close(self._unwritten.values())
+        unprepared = [self._known[job] for job in self._preparing & self._known.keys()]
+        self._folders.close(self._unwritten.values(), unprepared)
 
     # the way of a job
 
@@ -415,12 +443,14 @@ class Reconstructions:
             picture = picture_of(subject.image, shapes, spec, subject.plane)
             prepare(folder, picture, shapes, task)
 
+        self._preparing.add(job.id)
         self._working[job.id] = self._lanes.lane("io").submit(look, done=partial(self._prepared, job.id))
 
     def _prepared(self, job: str, working: Job[None]) -> None:
         if self._closed or self._working.get(job) is not working:
             return
         del self._working[job]
+        self._preparing.discard(job)
         if working.state == "done":
             self._start(job)
         elif working.error is not None:
@@ -486,6 +516,7 @@ class Reconstructions:
 
     def _cancelled(self, job: str) -> None:
         self._working.pop(job, None)
+        self._preparing.discard(job)
         if job in self._known:
             self._change(job, state="cancelled", fraction=None, message="", owner="")
             self.changed.emit()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,6 +95,11 @@ class ReconJob:
             self.state == "done" and (bool(self.error) or not self.attached)
         )
 
+    def unkept(self) -> ReconJob:
+        """What it becomes when its picture was not kept before the program ended."""
+        error = f"samdesk ended before the picture of “{self.title}” was kept."
+        return replace(self, state="failed", error=error, hint="Make the object again.")
+
     def object_id(self, number: int) -> str:
         """The id of what is made of the annotation of this number."""
         return f"{self.id}-{number}"
@@ -130,7 +136,7 @@ class ReconJob:
 
         Raises
         ------
-        ValueError, KeyError, TypeError
+        ValueError, KeyError, TypeError, ArithmeticError
             When it is not a job.
         """
         state, image = values["state"], values["image"]
@@ -147,10 +153,10 @@ class ReconJob:
             title=str(values["title"]),
             engine=str(values["engine"]),
             state=state,
-            image=Path(image["path"]),
+            image=_path(image["path"]),
             image_name=str(image["name"]),
             image_identity=str(image["identity"]),
-            project=Path(values["project"]),
+            project=_path(values["project"]),
             annotations=annotations,
             names=names,
             options=ReconOptions.from_json(dict(values["options"])),
@@ -163,3 +169,10 @@ class ReconJob:
             attached=bool(values["attached"]),
             owner=str(values["owner"]),
         )
+
+
+def _path(text: str) -> Path:
+    os.fsencode(text)  # raises for what no file can be called
+    if "\0" in text:
+        raise ValueError("not the name of a file")
+    return Path(text)

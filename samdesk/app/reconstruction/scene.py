@@ -5,20 +5,33 @@ Reads files: for lanes. Must not know how objects are drawn.
 
 from __future__ import annotations
 
+import logging
+import math
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from samdesk.domain.columns import Annotation, Color
+from samdesk.domain.columns import DEFAULT_COLOR, Annotation, Color, id_bytes
+from samdesk.domain.document import Snapshot
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Region
 from samdesk.recon.pose import Camera, Pose
 from samdesk.sdk.reconstruction import Reconstruction, load
+from samdesk.sdk.reconstruction.damaged import DAMAGED
 
 from .desk import name_of
-from .objects import entries, is_name, objects_dir
+from .objects import PROVENANCE, entries, is_name, objects_dir
 from .record import ReconJob
+
+log = logging.getLogger(__name__)
+
+REACH = 3**0.5 / 2
+"""How far an object of size 1 gets from its centre, however it is turned."""
+
+BESIDE = 1.25
+"""From the centre of an object of size 1 to that of the next one beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +97,24 @@ def scene_of(
         try:
             newest = _newest(annotation, folder)
         except SamdeskError as error:
-            trouble = error
+            trouble = _noted(error)
             continue
         if newest is not None:
             own = color(annotation) if color is not None else annotation.color
             found.append((scene_object(newest, name_of(annotation), own), newest))
     if trouble is not None and not found:
         raise trouble
-    return in_one_frame(found)
+    return side_by_side(in_one_frame(found))
+
+
+def scene_in(state: Snapshot, ids: Iterable[uuid.UUID], project: Path) -> tuple[SceneObject, ...]:
+    """As `scene_of`, for those of the ids that are there; in the colors of their classes."""
+    column = id_bytes(ids)
+    table = state.table(column[state.has(column)])
+    of_class = {one.name: one.color for one in state.classes}
+    rows = sorted(row for row, own in table.attributes.items() if PROVENANCE in own.provenance)
+    some = map(table.annotation, rows)
+    return scene_of(some, project, lambda one: one.color or of_class.get(one.class_name or "", DEFAULT_COLOR))
 
 
 def scene_of_job(job: ReconJob, objects: Path) -> tuple[SceneObject, ...]:
@@ -106,16 +129,22 @@ def scene_of_job(job: ReconJob, objects: Path) -> tuple[SceneObject, ...]:
     Raises
     ------
     SamdeskError
-        When the files of one cannot be read.
+        When the files of none can be read; says why not.
     """
     folders = (objects_dir(job.project), objects)
-    found = []
+    found: list[SceneObject] = []
+    trouble: SamdeskError | None = None
     for number, name in enumerate(job.names):
         one = job.object_id(number)
         if one in job.reconstructions:
             folder = next((folder / one for folder in folders if (folder / one).is_dir()), folders[0] / one)
-            found.append(scene_object(load(folder), name))
-    return tuple(found)
+            try:
+                found.append(scene_object(load(folder), name))
+            except SamdeskError as error:
+                trouble = _noted(error)
+    if trouble is not None and not found:
+        raise trouble
+    return side_by_side(found)
 
 
 def scene_object(made: Reconstruction, title: str, color: Color | None = None) -> SceneObject:
@@ -138,6 +167,28 @@ def in_one_frame(found: Sequence[tuple[SceneObject, Reconstruction]]) -> tuple[S
         return ()
     first = _Frame.of(found[0][1])
     return tuple(_moved(one, _Frame.of(made), first) for one, made in found)
+
+
+def side_by_side(objects: Sequence[SceneObject]) -> tuple[SceneObject, ...]:
+    """Objects of which nobody knows where they stand, in a row to the right of the others.
+
+    They would stand inside each other otherwise. One alone stays as it is.
+    """
+    placed = [one.pose for one in objects if one.pose is not None]
+    if len(placed) == len(objects) or len(objects) == 1:
+        return tuple(objects)
+    first = placed[0] if placed else Pose()
+    size = max((pose.scale for pose in placed), default=1.0)
+    step = BESIDE * size
+    x = max((REACH * pose.scale - pose.translation[0] for pose in placed), default=-step)
+    row = []
+    for one in objects:
+        if one.pose is None:
+            x += step
+            pose = Pose(translation=(-x, *first.translation[1:]), scale=size)  # the camera's x is left
+            one = replace(one, pose=pose, camera=None, picture=None)
+        row.append(one)
+    return tuple(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +226,11 @@ def _region(values: Any) -> Region | None:
     try:
         x, y, downsample = (float(values[name]) for name in ("x", "y", "downsample"))
         region = Region(x, y, int(values["width"]), int(values["height"]), downsample)
-    except (TypeError, ValueError, KeyError):
+        bounds = region.bounds
+    except DAMAGED:
         return None
-    return None if region.bounds.is_empty else region
+    is_whole = math.isfinite(bounds.width) and math.isfinite(bounds.height) and not bounds.is_empty
+    return region if is_whole else None
 
 
 def _newest(annotation: Annotation, folder: Path) -> Reconstruction | None:
@@ -192,6 +245,12 @@ def _newest(annotation: Annotation, folder: Path) -> Reconstruction | None:
     if trouble is not None:
         raise trouble
     return None
+
+
+def _noted(error: SamdeskError) -> SamdeskError:
+    """An error that may be told to nobody, as there are other objects to show."""
+    log.info("3D object not shown: %s", error)
+    return error
 
 
 def _there(path: Path | None) -> Path | None:

@@ -34,7 +34,7 @@ from PySide6.QtWidgets import (
 )
 
 from samdesk.app.jobs import Job
-from samdesk.app.reconstruction import ReconJob
+from samdesk.app.reconstruction import MOST, ReconJob
 from samdesk.app.reconstruction.desk import config_of, name_of, title_of
 from samdesk.app.workspace import Workspace
 from samdesk.domain.errors import SamdeskError
@@ -61,9 +61,6 @@ THUMB = 240
 
 OUTLINE = (74, 141, 246)
 """The color around the objects in the picture, red, green, blue."""
-
-MOST = 500
-"""So many objects can be made at once."""
 
 MOST_LINES = 24
 """With more findings than this the first are shown."""

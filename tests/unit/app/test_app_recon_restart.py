@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from samdesk.app.reconstruction import ReconJob
 from samdesk.app.reconstruction.folders import KEPT, RECORD, JobFolders
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Shape
-from tests.recon_rig import ENGINE, Rig, add_stand_in, write_picture
+from tests.recon_rig import ENGINE, WAIT_S, Rig, add_stand_in, write_picture
 
 DISC, BOX = Shape.box(60, 90, 180, 210), Shape.box(250, 50, 350, 120)
 
@@ -194,6 +195,10 @@ def test_leftovers_and_damage_do_not_get_in_the_way(windows: Windows, home: Path
         "state": whole.replace('"done"', '"flying"'),
         "number": whole.replace('"created": 0.0', '"created": NaN'),
         "image": whole.replace('"image": {', '"image": 3, "was": {'),
+        "huge": whole.replace('"created": 0.0', f'"created": {10**400}'),
+        "deep": "[" * 200_000,
+        "nul": whole.replace("a.gpkg", "a\\u0000b.gpkg"),
+        "lone": whole.replace("a.gpkg", "a\\ud800b.gpkg"),
     }
     for name, text in texts.items():
         (folder / name).mkdir()
@@ -202,8 +207,8 @@ def test_leftovers_and_damage_do_not_get_in_the_way(windows: Windows, home: Path
     (folder / ".gone-old").mkdir()
     window = windows.new(open_=False)
     window.settle()
-    assert [job.id for job in window.recon.jobs] == ["good"]
-    assert not (folder / "unprepared").exists()
+    assert {job.id: job.state for job in window.recon.jobs} == {"good": "done", "unprepared": "failed"}
+    assert window.recon.get("unprepared") == JobFolders(folder).read("unprepared")
     assert not (folder / ".gone-old").exists()
     assert window.troubles == []
 
@@ -240,7 +245,56 @@ def test_a_window_that_is_closed_while_all_is_on_its_way(windows: Windows) -> No
     states = {job.id: job.state for job in second.recon.jobs}
     assert states.get(jobs[1].id, "cancelled") == "cancelled"
     assert set(states.values()) <= {"done", "cancelled"}
+    assert {jobs[0].id, jobs[2].id} <= states.keys()
     assert second.troubles == []
+
+
+def test_a_picture_that_was_not_kept_before_the_end_is_told_at_the_next_start(
+    windows: Windows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("samdesk.app.reconstruction.queue.KEEPING_S", 0.05)
+    first = windows.new()
+    (one,) = first.add(DISC)
+    gate = threading.Event()
+    first.jobs.lane("io").submit(lambda task: gate.wait(WAIT_S))  # a long import
+    job, given_up = first.make(one), first.make(one)
+    first.recon.cancel(given_up.id)
+    first.recon.close()
+    gate.set()
+    first.close()
+    second = windows.new(open_=False)
+    second.settle()
+    (told,) = [found for found in second.recon.jobs if found.id == job.id]
+    assert (told.state, told.owner) == ("failed", "")
+    assert told.error == "samdesk ended before the picture of “Annotation” was kept."
+    assert told.hint == "Make the object again."
+    assert {found.state for found in second.recon.jobs} <= {"failed", "cancelled"}
+    assert second.troubles == []
+    second.recon.remove(job.id)
+    second.settle()
+    assert not (second.folder / job.id).exists()
+
+
+def test_a_job_that_cannot_be_taken_over_does_not_stop_the_others(
+    windows: Windows, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = windows.new()
+    first.tell(do="be_slow")
+    jobs = [first.make(one) for one in first.add(DISC, BOX)]
+    first.running(jobs[0])
+    first.close()
+    write = JobFolders._put
+
+    def refused(self: JobFolders, job: ReconJob) -> None:
+        if job.id == jobs[0].id:
+            raise SamdeskError("It cannot be written.")
+        write(self, job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobFolders, "_put", refused)
+        folders = JobFolders(first.folder)
+        assert [job.id for job in folders.take_over()] == [jobs[1].id]
+        folders.close()
 
 
 def test_a_record_survives_the_way_to_disk(home: Path) -> None:

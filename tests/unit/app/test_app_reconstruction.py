@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import json
 import shutil
+import sys
 import threading
+import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from samdesk.app.jobs import Job
-from samdesk.app.reconstruction import EXPORTS, carry_objects, objects_dir, scene_of
-from samdesk.app.reconstruction.scene import in_one_frame, scene_object
+from samdesk.app.reconstruction import EXPORTS, MOST, SceneObject, carry_objects, objects_dir, scene_of
+from samdesk.app.reconstruction.scene import in_one_frame, scene_object, scene_of_job
 from samdesk.domain.columns import Annotation
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Plane, Shape
@@ -25,8 +32,9 @@ from samdesk.recon.mesh import read_mesh
 from samdesk.recon.options import ReconOptions
 from samdesk.recon.pose import Camera, Pose
 from samdesk.recon.splat import is_splat, read_splats
+from samdesk.recon.turntable import turntable
 from samdesk.sdk.reconstruction import Preflight, load
-from tests.recon_rig import ENGINE, Rig, add_stand_in, write_picture
+from tests.recon_rig import ENGINE, WAIT_S, Rig, add_stand_in, write_picture
 
 DISC, BOX = Shape.box(60, 90, 180, 210), Shape.box(250, 50, 350, 120)
 
@@ -222,6 +230,117 @@ def test_an_annotation_that_was_deleted_meanwhile(rig: Rig) -> None:
     assert rig.troubles == []
 
 
+def test_one_of_two_that_was_deleted_meanwhile_gets_it_when_it_is_back(rig: Rig, home: Path) -> None:
+    one, other = rig.add(DISC, BOX)
+    job = rig.make(one, other)
+    rig.workspace.do(rig.workspace.document.removing([other]))
+    rig.settle()
+    assert [len(rig.job(job).reconstructions), len(rig.known(one))] == [2, 1]
+    assert not rig.job(job).attached
+    assert rig.job(job).can_retry
+    for title in ("Attach 3D object", "Delete annotations"):
+        assert rig.workspace.history.undo_title == title
+        rig.workspace.history.undo()
+    rig.recon.retry(job.id)
+    rig.settle()
+    assert rig.job(job).attached
+    assert [len(rig.known(found)) for found in (one, other)] == [1, 1]
+    scene = scene_of(list(rig.workspace.document.annotations()), rig.workspace.journal.path)
+    assert all(shown.mesh is not None for shown in scene)
+    assert rig.troubles == []
+
+
+def test_one_of_two_that_is_gone_for_good_is_waited_for_no_longer(rig: Rig, home: Path) -> None:
+    one, other = rig.add(DISC, BOX)
+    job = rig.make(one, other)
+    rig.workspace.do(rig.workspace.document.removing([other]))
+    rig.settle()
+    rig.workspace.close_image()
+    rig.settle()
+    rig.open(home / "picture.png")
+    assert rig.job(job).attached
+    assert len(rig.known(one)) == 1
+
+
+def test_what_cannot_be_attached_now_says_why(rig: Rig, home: Path) -> None:
+    one, other = rig.add(DISC, BOX)
+    lost, waiting = rig.make(one), rig.make(other)
+    rig.workspace.do(rig.workspace.document.removing([one]))
+    rig.settle()
+    with pytest.raises(SamdeskError, match="annotation of “Annotation” was deleted"):
+        rig.recon.retry(lost.id)
+    rig.recon._known[waiting.id] = replace(rig.job(waiting), attached=False)
+    second = Rig(home)
+    second.open(home / "picture.png")
+    second.recon.restore()
+    second.settle()
+    with pytest.raises(SamdeskError, match="cannot be changed"):
+        second.recon.retry(lost.id)
+    second.close()
+    rig.workspace.close_image()
+    rig.settle()
+    with pytest.raises(SamdeskError, match=r"picture\.png is not open"):
+        rig.recon.retry(waiting.id)
+
+
+def test_a_job_that_is_removed_while_its_objects_move(rig: Rig) -> None:
+    """They get where they belong; only the line of the list goes."""
+    gate = threading.Event()
+    (one,) = rig.add(DISC)
+    rig.settle()
+    rig.jobs.lane("journal").submit(lambda task: gate.wait(WAIT_S))
+    job = rig.make(one)
+    rig.until(lambda: rig.job(job).state == "done")
+    rig.recon.remove(job.id)
+    rig.until(lambda: rig.jobs.lane("io").idle)
+    gate.set()
+    rig.settle()
+    assert rig.troubles == []
+    assert rig.recon.jobs == ()
+    assert not (rig.folder / job.id).exists()
+    assert len(rig.known(one)) == 1
+    (shown,) = scene_of([rig.workspace.document.get(one)], rig.workspace.journal.path)
+    assert shown.mesh is not None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_project_is_the_same_through_a_link(rig: Rig, home: Path) -> None:
+    (one,) = rig.add(DISC)
+    folder, project = home / "sub", home / "sub" / "study.gpkg"
+    folder.mkdir()
+    rig.workspace.save_as(project)
+    rig.settle()
+    (home / "folder").symlink_to(folder)
+    (home / "link.gpkg").symlink_to(project)
+    jobs = []
+    for link in (home / "folder" / "study.gpkg", home / "link.gpkg", project):
+        jobs.append(rig.make(one))
+        rig.workspace.close_image()
+        rig.settle()
+        assert not rig.job(jobs[-1]).attached
+        rig.open(link)
+        assert rig.workspace.journal.path == link
+        assert rig.job(jobs[-1]).attached
+        assert len(rig.known(one)) == len(jobs)
+        (shown,) = scene_of([rig.workspace.document.get(one)], link)
+        assert shown.id == rig.job(jobs[-1]).reconstructions[0]
+        assert rig.recon.folder(jobs[-1].id).is_dir()
+    assert [path.name for path in home.rglob("*.3d")] == ["study.3d"]
+    # one that is opened through a link while a job of it runs
+    rig.tell(do="be_slow")
+    job = rig.make(one)
+    rig.running(job)
+    rig.workspace.open(home / "link.gpkg")
+    rig.until(lambda: rig.workspace.journal is not None and rig.workspace.journal.path.name == "link.gpkg")
+    rig.until(lambda: rig.job(job).project.name == "link.gpkg")
+    rig.recon.cancel(job.id)
+    rig.tell()
+    rig.recon.retry(job.id)
+    rig.settle()
+    assert rig.job(job).attached
+    assert rig.troubles == []
+
+
 def test_an_image_that_was_closed_meanwhile_gets_it_when_it_is_opened_again(rig: Rig, home: Path) -> None:
     one, other = rig.add(DISC, BOX)
     job, lost = rig.make(one), rig.make(other)
@@ -345,6 +464,24 @@ def test_what_cannot_be_made_is_said_at_once(rig: Rig) -> None:
     assert rig.recon.jobs == ()
 
 
+def test_a_selection_of_any_size_is_looked_at_beside_the_main_thread(rig: Rig) -> None:
+    (one,) = rig.add(DISC)
+    rig.make(one)
+    rig.settle()
+    many = [*(uuid.uuid4() for _ in range(30_000)), one]
+    shown: list[SceneObject] = []
+    begun = time.perf_counter()
+    rig.recon.scene(many, lambda job: shown.extend(job.result or ()))
+    with pytest.raises(SamdeskError, match=f"At most {MOST} objects"):
+        rig.recon.make(many, ENGINE)
+    with pytest.raises(SamdeskError, match=f"At most {MOST} objects"):
+        rig.recon.preflight(many, ENGINE, lambda job: None)
+    assert time.perf_counter() - begun < 0.2
+    rig.settle()
+    assert [found.id for found in shown] == [rig.known(one)[0]["id"]]
+    assert shown[0].color == rig.workspace.document.class_color(None)
+
+
 def test_preflight_and_check_answer_while_a_job_runs(rig: Rig) -> None:
     rig.tell(do="be_slow")
     (one,) = rig.add(DISC)
@@ -458,7 +595,85 @@ def test_objects_of_several_pictures_stand_in_one_frame(rig: Rig) -> None:
         np.testing.assert_allclose(together[1].pose.to_world(seen(pixel, 1)), seen(pixel, 0), atol=1e-9)
 
 
-def test_objects_become_files_of_every_kind(rig: Rig, home: Path) -> None:
+def test_objects_of_no_known_place_stand_side_by_side(rig: Rig) -> None:
+    ids = rig.add(DISC, BOX, DISC)
+    job = rig.make(*ids)
+    rig.settle()
+    project = rig.workspace.journal.path
+    folders = [objects_dir(project) / rig.known(one)[0]["folder"] for one in ids]
+    known = scene_of_job(rig.job(job), rig.folder)
+    assert [one.pose for one in known] == [load(folder).pose for folder in folders]
+
+    for folder in folders[1:]:
+        _rewrite(folder, pose=None)
+    for scene in (_scene(rig, ids), scene_of_job(rig.job(job), rig.folder)):
+        assert scene[0] == replace(known[0], color=scene[0].color)
+        assert [one.camera for one in scene[1:]] == [None, None]
+        spans = [_span(one) for one in scene]
+        assert all(left[1] < right[0] for left, right in pairwise(spans))
+        assert spans[2][1] - spans[2][0] == pytest.approx(spans[0][1] - spans[0][0])
+
+    _rewrite(folders[0], pose=None)
+    apart = _scene(rig, ids)
+    assert all(left[1] < right[0] for left, right in pairwise(_span(one) for one in apart))
+    assert all(one.mesh is not None for one in apart)
+    (alone,) = _scene(rig, ids[1:2])
+    assert alone.pose is None
+
+
+def _scene(rig: Rig, ids: list[uuid.UUID]) -> tuple[SceneObject, ...]:
+    return scene_of([rig.workspace.document.get(one) for one in ids], rig.workspace.journal.path)
+
+
+def _span(one: SceneObject) -> tuple[float, float]:
+    """From its left to its right."""
+    assert one.mesh is not None
+    assert one.pose is not None
+    x = one.pose.to_world(read_mesh(one.mesh).vertices)[:, 0]
+    return float(x.min()), float(x.max())
+
+
+def _rewrite(folder: Path, **changes: object) -> None:
+    path = folder / "provenance.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), "utf-8")
+
+
+REGION = {"x": 0, "y": 0, "width": 9, "height": 9, "downsample": 1}
+CAMERA = {"kind": "parallel", "extent": 1.0, "aspect": 1.0}
+DAMAGE = {
+    "seconds": {"seconds": 10**400},
+    "width": {"camera": CAMERA, "region": {**REGION, "width": 10**400}},
+    "endless": {"camera": CAMERA, "region": {**REGION, "width": float("inf")}},
+    "far": {"camera": CAMERA, "region": {**REGION, "x": 10**400}},
+    "flat": {"camera": {**CAMERA, "extent": 0}, "region": REGION},
+    "list": {"camera": [], "region": []},
+}
+
+
+def test_one_damaged_object_does_not_hide_the_others(rig: Rig) -> None:
+    one, other = rig.add(DISC, BOX)
+    job = rig.make(one, other)
+    rig.settle()
+    project = rig.workspace.journal.path
+    bad, good = (objects_dir(project) / rig.known(found)[0]["folder"] for found in (one, other))
+    whole = json.loads((bad / "provenance.json").read_text("utf-8"))
+    texts = {name: json.dumps(whole | changes).encode() for name, changes in DAMAGE.items()}
+    texts |= {"deep": b"[" * 200_000, "cut": b'{"schema"', "letters": b"\xff"}
+    looks = (lambda: _scene(rig, [one, other]), lambda: scene_of_job(rig.job(job), rig.folder))
+    for text in texts.values():
+        (bad / "provenance.json").write_bytes(text)
+        for look in looks:
+            assert good.name in [shown.id for shown in look()], text[:200]
+    shutil.rmtree(good)
+    for text in texts.values():
+        (bad / "provenance.json").write_bytes(text)
+        for look in looks:
+            with contextlib.suppress(SamdeskError):  # alone it is shown, or why not is told
+                assert [shown.id for shown in look()] == [bad.name]
+
+
+def test_objects_become_files_of_every_kind(rig: Rig, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("samdesk.recon.turntable.turntable", partial(turntable, side=64, frames=4))
     ids = rig.add(DISC, BOX)
     rig.make(*ids)
     rig.settle()

@@ -272,8 +272,9 @@ class ReconPanel(QWidget):
     def _show_current(self) -> None:
         job = self.job
         state, error = (job.state, job.error) if job is not None else ("", "")
+        again = job is not None and job.state == "done" and job.can_retry
         # the foot comes last, lest it be wide for a moment and the dock remain so
-        self.again.setVisible(state == "done" and bool(error))
+        self.again.setVisible(again)
         self.log.setVisible(state == "failed")
         self.detail.setVisible(bool(error))
         self.foot.setVisible(job is not None)

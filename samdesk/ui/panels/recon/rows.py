@@ -121,7 +121,7 @@ def detail_text(job: ReconJob) -> str:
         if job.seconds:
             parts.append(duration_text(job.seconds))
         if not job.attached:
-            parts.append("waits for its image to be opened")
+            parts.append("not attached yet")
     elif job.state == "failed":
         parts.append(job.error)
     return " · ".join(parts)
