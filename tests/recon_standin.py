@@ -49,12 +49,13 @@ class StandIn:
         return "none"
 
     def check(self, config: Mapping[str, Any]) -> list[dict[str, Any]]:
-        self._do(config.get("do_check", ""))
-        return [
+        items = [
             {"name": "Weights", "ok": True, "detail": "none needed", "hint": ""},
             {"name": "Graphics card", "ok": False, "detail": "none found", "hint": "Buy one."},
             {"name": "Licence", "ok": None, "detail": "not known", "hint": ""},
         ]
+        answer: list[dict[str, Any]] = self._do(config.get("do_check", "")).get("items", items)
+        return answer
 
     def load(self, config: Mapping[str, Any], report: Report) -> dict[str, Any]:
         self._config = dict(config)
@@ -225,7 +226,11 @@ class Deeds:
 
     @staticmethod
     def stand_nowhere(report: Report) -> dict[str, Any]:
-        return {"pose": {"rotation_wxyz": [1, 0]}}
+        return {"pose": {"rotation_wxyz": [0, 0, 0, 0]}}
+
+    @staticmethod
+    def check_in_numbers(report: Report) -> dict[str, Any]:
+        return {"items": 5}
 
     # looking around
 
@@ -273,6 +278,24 @@ class Deeds:
         os._exit(0)
 
     @staticmethod
+    def count_in_letters(report: Report) -> None:
+        _speak(report, type="stage", name="shape", i="a", n=3)
+        time.sleep(FOREVER_S)
+
+    @staticmethod
+    def count_without_end(report: Report) -> None:
+        _speak(report, type="stage", name="shape", i=float("inf"), n=3)
+        time.sleep(FOREVER_S)
+
+    @staticmethod
+    def count_too_far(report: Report) -> None:
+        _speak(report, type="stage", name="shape", i=4, n=3)
+
+    @staticmethod
+    def take_no_time(report: Report) -> None:
+        _speak(report, type="result", files={}, seconds="nan")
+
+    @staticmethod
     def speak_of_others(report: Report) -> None:
         """Messages of another job, and answers that nobody asked for."""
         for told in (
@@ -282,6 +305,11 @@ class Deeds:
             {"type": "pong", "n": -1},
         ):
             _into_the_wire(json.dumps(told).encode() + b"\n")
+
+
+def _speak(report: Any, **message: Any) -> None:
+    """A message of this job as no engine can send it."""
+    _into_the_wire(json.dumps({"job": report._job, **message}).encode() + b"\n")
 
 
 def _into_the_wire(data: bytes) -> None:

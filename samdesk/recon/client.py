@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import signal
 import sys
 import time
@@ -226,7 +227,10 @@ class Worker:
             items = [CheckItem("Python", True, told.strip())]
             self._send("check", config=dict(self.spec.config))
             answer = self._wait_for("checked", "", task, self._check_s)
-            items += [_item(one) for one in answer["items"]]
+            try:
+                items += [_item(one) for one in answer["items"]]
+            except TypeError as error:
+                raise self._rambled(error) from error
         except WorkerError as error:
             # what the engine says of itself was said by a Python that works
             if items[0].ok or (error.kind in ERROR_KINDS and error.kind != "protocol"):
@@ -274,7 +278,11 @@ class Worker:
 
         def moved(message: Mapping[str, Any]) -> None:
             if message["type"] == "stage":
-                on_stage(Stage(str(message["name"]), int(message["i"]), int(message["n"])))
+                try:
+                    stage = _stage(message)
+                except ValueError as error:
+                    raise self._rambled(error) from error
+                on_stage(stage)
             elif message["type"] == "preview":
                 on_preview(out / Path(str(message["file"])).name)
 
@@ -505,13 +513,13 @@ class Worker:
                 files,
                 None if pose is None else Pose.from_json(pose),
                 None if camera is None else Camera.from_json(camera),
-                float(answer["seconds"]),
+                _seconds(answer["seconds"]),
                 self.spec.name,
                 str(details.get("version") or self._hello["version"]),
                 str(details.get("device") or ready["device"] or self._hello["device"]),
                 dict(details),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise WorkerError(
                 "protocol", f"{self._title} answered with a result that is not right: {error}.", _SEE_LOG
             ) from error
@@ -574,6 +582,31 @@ def _json(line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
+
+
+def _stage(told: Mapping[str, Any]) -> Stage:
+    """A stage that was told.
+
+    Raises
+    ------
+    ValueError
+    """
+    i, n = told["i"], told["n"]
+    if type(i) is not int or type(n) is not int or min(i, n) < 0:
+        raise ValueError(f"step {str(i)[:20]} of {str(n)[:20]}")
+    return Stage(str(told["name"]), min(i, n), n)
+
+
+def _seconds(told: Any) -> float:
+    """How long it took.
+
+    Raises
+    ------
+    ValueError
+    """
+    if type(told) not in (int, float) or not 0 <= told < math.inf:
+        raise ValueError(f"it took {str(told)[:20]} seconds")
+    return float(told)
 
 
 def _item(told: Any) -> CheckItem:

@@ -11,6 +11,7 @@ Must not know files or engines.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +26,9 @@ CAMERA_TO_WORLD = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
 
 FACING = (0.0, 0.0, 0.5**0.5, 0.5**0.5)
 """The rotation of a pose whose object frame is parallel to the world frame."""
+
+_LARGEST = 1e18
+"""Points are kept in single precision, where the square of this is still a number."""
 
 
 def quaternion_matrix(quaternion: ArrayLike) -> FloatArray:
@@ -114,13 +118,15 @@ class Pose:
         ------
         ValueError, KeyError, TypeError
         """
-        rotation = tuple(float(v) for v in values["rotation_wxyz"])
-        translation = tuple(float(v) for v in values["translation"])
-        if len(rotation) != 4 or len(translation) != 3 or not np.isfinite((*rotation, *translation)).all():
+        rotation = tuple(_number(v) for v in values["rotation_wxyz"])
+        translation = tuple(_number(v) for v in values["translation"])
+        if len(rotation) != 4 or len(translation) != 3:
             raise ValueError("not a pose")
+        if not math.hypot(*rotation) > 1 / _LARGEST:
+            raise ValueError("not a rotation")
         w, x, y, z = rotation
         tx, ty, tz = translation
-        return cls((w, x, y, z), (tx, ty, tz), float(values["scale"]))
+        return cls((w, x, y, z), (tx, ty, tz), _positive(values["scale"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,4 +167,30 @@ class Camera:
         kind = values["kind"]
         if kind not in ("parallel", "perspective"):
             raise ValueError(f"no camera is {kind}")
-        return cls(kind, float(values["extent"]), float(values["aspect"]))
+        extent = _positive(values["extent"])
+        if kind == "perspective" and extent >= 180:
+            raise ValueError("no camera sees 180 degrees")
+        return cls(kind, extent, _positive(values["aspect"]))
+
+
+def _number(value: Any) -> float:
+    """A number that can be computed with.
+
+    Raises
+    ------
+    ValueError, TypeError
+    """
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise ValueError("a number is too large") from error
+    if not abs(number) < _LARGEST:  # nor is it NaN
+        raise ValueError(f"{number} cannot be computed with")
+    return number
+
+
+def _positive(value: Any) -> float:
+    number = _number(value)
+    if not number > 1 / _LARGEST:
+        raise ValueError(f"{number} is not above 0")
+    return number

@@ -6,6 +6,7 @@ stderr, and knows no pose. Must not know the wire or samdesk's own program.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import signal
@@ -121,10 +122,10 @@ class Sam3dCppEngine:
     """sam3d.cpp behind `samdesk.recon.worker.base.WorkerEngine`."""
 
     title = LABEL
-    version = ""
     capabilities = ("splat", "mesh", "cancel")
 
     def __init__(self) -> None:
+        self.version = ""
         self._setup: Setup | None = None
 
     def device(self) -> str:
@@ -183,9 +184,11 @@ class Sam3dCppEngine:
             others = ", ".join(str(item["name"]) for item in lacking[1:])
             more = f" Also missing: {others}." if others else ""
             raise EngineError(kind, f"{first['name']} is missing: {first['detail']}.{more}", first["hint"])
-        self._setup = Setup.of(config)
+        setup = Setup.of(config)
+        self.version = _digits(setup.program)
+        self._setup = setup
         report.stage("load", 1, 1)
-        return {"device": self._setup.device}
+        return {"device": setup.device, "version": self.version}
 
     def unload(self) -> None:
         self._setup = None
@@ -200,7 +203,11 @@ class Sam3dCppEngine:
             raise EngineError("internal", "Neither a splat nor a mesh was asked for.", "Choose at least one.")
         rgba = read_rgba(request)
         _refuse_size(rgba)
-        details: dict[str, Any] = {"seed_used": options.seed % (1 << 32), "precision": setup.precision}
+        details: dict[str, Any] = {
+            "version": self.version,
+            "seed_used": options.seed % (1 << 32),
+            "precision": setup.precision,
+        }
         try:
             with TemporaryDirectory(
                 prefix=".sam3dcpp-", dir=request.out, ignore_cleanup_errors=True
@@ -211,7 +218,8 @@ class Sam3dCppEngine:
                     progress = _Progress(report, name.partition(".")[0], name is not names[0])
                     made = Path(folder, name)
                     _execute(setup.command(picture, made, options.seed), log, progress, report)
-                    details |= _finished(made, request.out / name, options.seed) | progress.found
+                    extras = {"engine": LABEL, "version": self.version, "seed": options.seed}
+                    details |= _finished(made, request.out / name, extras) | progress.found
                     progress.done()
         except SamdeskError as error:
             raise told(error) from error
@@ -396,7 +404,7 @@ def _why(code: int, progress: _Progress) -> EngineError:
     return EngineError("internal", f"sam3d.cpp failed with code {code}{reason}", "The log has the details.")
 
 
-def _finished(made: Path, path: Path, seed: int) -> dict[str, Any]:
+def _finished(made: Path, path: Path, extras: Mapping[str, Any]) -> dict[str, Any]:
     """Check what the program made, and put it in its place, a mesh with what the program leaves out."""
     if not made.is_file():
         raise EngineError("internal", f"sam3d.cpp ended without {path.name}.", "The log has the details.")
@@ -415,7 +423,7 @@ def _finished(made: Path, path: Path, seed: int) -> dict[str, Any]:
             "The mesh came out broken: it has no faces, or points that are no numbers, or is cut off.",
             "Try another seed, or make the splat only. The log has the details.",
         ) from error
-    write_glb(path, mesh, {"engine": LABEL, "seed": seed})
+    write_glb(path, mesh, extras)
     return {"vertices": len(mesh.vertices), "faces": len(mesh.faces)}
 
 
@@ -440,6 +448,15 @@ def _refuse_size(rgba: NDArray[np.uint8]) -> None:
             f"sam3d.cpp takes pictures of {SIDES[0]} to {SIDES[1]} pixels a side; this one is {w} × {h}.",
             "Choose a larger or smaller region.",
         )
+
+
+def _digits(program: Path) -> str:
+    """What tells one build from another, as the program says no version; empty where it cannot be read."""
+    try:
+        with program.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    except OSError:
+        return ""
 
 
 def _is_gguf(path: Path) -> bool:

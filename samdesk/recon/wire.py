@@ -7,6 +7,7 @@ Must not know processes or engines.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,6 +81,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
     try:
         line = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         data = line.encode("utf-8", "backslashreplace") + b"\n"
+        _parsed(line)  # JSON takes whole numbers of any length, the other end does not
     except (TypeError, ValueError) as error:
         raise WireError(f"cannot be sent: {error}") from error
     if len(data) > MAX_LINE:
@@ -98,7 +100,9 @@ def decode(line: bytes, known: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     if len(line) > MAX_LINE:
         raise WireError("the line is too long")
     try:
-        message = json.loads(line.decode("utf-8"))
+        message = _parsed(line.decode("utf-8"))
+    except WireError:
+        raise
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise WireError(f"not JSON: {line[:80]!r}") from error
     if not isinstance(message, dict):
@@ -110,3 +114,24 @@ def decode(line: bytes, known: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     if lacking:
         raise WireError(f"“{message['type']}” lacks {', '.join(lacking)}")
     return message
+
+
+def _parsed(text: str) -> Any:
+    return json.loads(text, parse_float=_real, parse_int=_whole, parse_constant=_refused)
+
+
+def _real(text: str) -> float:
+    """A number. JSON itself knows no limit; what overflows would be infinite."""
+    number = float(text)
+    if math.isinf(number):
+        raise WireError(f"{text[:20]} is too large")
+    return number
+
+
+def _whole(text: str) -> int:
+    _real(text)  # whoever divides by it needs it so
+    return int(text)
+
+
+def _refused(text: str) -> float:
+    raise WireError(f"{text} is not a number")

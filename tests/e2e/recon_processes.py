@@ -50,7 +50,7 @@ class Processes:
         )
 
     def worker(self, spec: WorkerSpec | None = None, **times: float) -> Worker:
-        times = {"cancel_grace_s": 0.4, "term_grace_s": 0.4, "ping_s": 0.2} | times
+        times = {"cancel_grace_s": 0.15, "term_grace_s": 0.15, "ping_s": 0.2} | times
         worker = Worker(spec or self.spec(), self.log, **times)
         self._workers.append(worker)
         return worker

@@ -54,11 +54,13 @@ FAULTS = (
     Fault("stray", "crash", "exit code 4"),
     Fault("forked_stray", "crash", "exit code 5"),
     Fault("stop_in_the_middle", "crash", "ended without a result"),
-    Fault("hang", "hang", "no progress for 0.7 seconds", "still answered", patience_s=0.7),
-    Fault("hang_holding_the_lock", "hang", "no progress for 0.7 seconds", "not answer any", patience_s=0.7),
-    Fault("refuse_to_end", "hang", "no progress for 0.7 seconds", "in refuse_to_end", patience_s=0.7),
-    Fault("hire_and_hang", "hang", "no progress for 0.7 seconds", "still answered", patience_s=0.7),
+    Fault("hang_holding_the_lock", "hang", "no progress for 0.5 seconds", "not answer any", patience_s=0.5),
+    Fault("refuse_to_end", "hang", "no progress for 0.5 seconds", "in refuse_to_end", patience_s=0.5),
+    Fault("hire_and_hang", "hang", "no progress for 0.5 seconds", "still answered", patience_s=0.5),
     Fault("break_the_wire", "protocol", "not a message", "progress 12 %"),
+    Fault("count_in_letters", "protocol", "step a of 3"),
+    Fault("count_without_end", "protocol", "Infinity is not a number"),
+    Fault("take_no_time", "protocol", "nan seconds", ends=False),
     Fault("never_end_a_line", "protocol", "a line of more than 1048576 bytes"),
     Fault("fill_memory", "oom", "no memory left", "smaller picture"),
     Fault("fill_card", "oom", "The graphics card ran out of memory.", "fewer steps"),
@@ -69,7 +71,7 @@ FAULTS = (
     Fault("say_what_cannot_be_said", "internal", "cannot be sent", ends=False),
     Fault("name_a_missing_file", "protocol", "nothing.glb", ends=False),
     Fault("name_a_file_elsewhere", "protocol", "image.png", ends=False),
-    Fault("stand_nowhere", "protocol", "not right", ends=False),
+    Fault("stand_nowhere", "protocol", "not a rotation", ends=False),
 )
 
 
@@ -89,6 +91,7 @@ def test_a_fault_is_told_and_the_next_job_works(rig: Processes, fault: Fault) ->
     if fault.ends:
         assert rig.nobody_left()
 
+    worker.spec = rig.spec()
     made = rig.run(worker)
     assert made.files["splat"].is_file()
     assert worker.pid == pid or fault.ends
@@ -106,7 +109,7 @@ def test_a_fault_is_told_and_the_next_job_works(rig: Processes, fault: Fault) ->
     ],
 )
 def test_a_fault_while_loading_is_told(rig: Processes, do: str, kind: str, says: str) -> None:
-    worker = rig.worker(rig.spec(patience_s=0.7, do_load=do))
+    worker = rig.worker(rig.spec(patience_s=0.3 if do == "hang" else 60.0, do_load=do))
     with pytest.raises(WorkerError, match=says) as caught:
         rig.run(worker)
     assert caught.value.kind == kind
@@ -114,12 +117,13 @@ def test_a_fault_while_loading_is_told(rig: Processes, do: str, kind: str, says:
     assert rig.nobody_left()
 
 
-@pytest.mark.parametrize("do", ["chatter", "speak_of_others"])
+@pytest.mark.parametrize("do", ["chatter", "speak_of_others", "count_too_far"])
 def test_rubbish_that_can_be_told_apart_does_no_harm(rig: Processes, do: str) -> None:
     """What libraries and their children print ends in the log; nothing reads the program's words."""
     worker = rig.worker()
     made = rig.run(worker, do)
     assert made.files["mesh"].is_file()
+    assert all(stage.i <= stage.n for stage in rig.stages)
     if do == "chatter":
         log = rig.log.read_text("utf-8")
         for words in ("printed by Python", "written to 1", "put by C", "printed by a grandchild"):
@@ -167,7 +171,7 @@ def test_crashes_with_successes_between_are_no_loop(rig: Processes) -> None:
     [
         ('#!/bin/sh\necho \'{"type":"hello","protocol":99}\'\ncat > /dev/null\n', "protocol", "version 99"),
         ("#!/bin/sh\nexec yes\n", "protocol", "did not start the 3D worker"),
-        ("#!/bin/sh\nexec cat > /dev/null\n", "hang", "no answer within 0.4 seconds"),
+        ("#!/bin/sh\nexec cat > /dev/null\n", "hang", "no answer within 0.2 seconds"),
         ("#!/bin/sh\necho no such option >&2\nexit 2\n", "crash", "could not start: exit code 2"),
         ("not a program\n", "start", "Exec format error"),
     ],
@@ -179,7 +183,7 @@ def test_what_is_not_the_right_python_is_told(
     python = tmp_path / "python"
     python.write_text(script, "utf-8")
     python.chmod(0o755)
-    worker = rig.worker(replace(rig.spec(), python=python), start_s=0.4)
+    worker = rig.worker(replace(rig.spec(), python=python), start_s=0.2 if kind == "hang" else 60.0)
     with pytest.raises(WorkerError, match=says) as caught:
         rig.run(worker)
     assert caught.value.kind == kind
@@ -222,7 +226,7 @@ def test_an_engine_that_cannot_be_imported_is_told(rig: Processes, target: str, 
     assert says in engine.detail
 
 
-@pytest.mark.parametrize("do", ["segfault", "fail"])
+@pytest.mark.parametrize("do", ["segfault", "fail", "check_in_numbers"])
 def test_a_check_that_fails_is_an_item_and_no_error(rig: Processes, do: str) -> None:
     worker = rig.worker(rig.spec(do_check=do))
     for _ in range(3):
@@ -236,7 +240,7 @@ def test_a_check_that_fails_is_an_item_and_no_error(rig: Processes, do: str) -> 
 
 def test_a_cancelled_hang_is_no_crash(rig: Processes) -> None:
     worker = rig.worker(cancel_grace_s=0.05)
-    for _ in range(4):
+    for _ in range(3):
         task = Task()
         with pytest.raises(Cancelled):
             rig.run(worker, "hang", task, on_preview=lambda path, task=task: task.cancel())

@@ -237,7 +237,7 @@ def test_an_idle_engine_gives_its_memory_back_and_loads_again(rig: Processes) ->
 
 
 def test_unload_keeps_the_process(rig: Processes) -> None:
-    worker = rig.worker(rig.spec(tell_unload=True))
+    worker = rig.worker(rig.spec(tell_unload=True), cancel_grace_s=30)
     worker.unload()
     assert not worker.running
     rig.run(worker)
@@ -256,7 +256,7 @@ def test_a_new_process_for_every_object_where_it_is_wanted(rig: Processes) -> No
 
 def test_a_process_that_died_while_idle_is_started_again(rig: Processes) -> None:
     worker = rig.worker()
-    for _ in range(5):
+    for _ in range(4):
         rig.run(worker)
         assert worker.pid is not None
         os.killpg(worker.pid, signal.SIGKILL)
@@ -290,7 +290,7 @@ from samdesk.recon.client import RunRequest, Worker
 from samdesk.recon.engines import WorkerSpec
 folder, config, path, patience_s, do = json.loads(sys.argv[1])
 spec = WorkerSpec("standin", "recon_standin:StandIn", config=config, path=path, patience_s=patience_s)
-worker = Worker(spec, Path(folder) / "log", ping_s=patience_s / 2)
+worker = Worker(spec, Path(folder) / "log", ping_s=0.05)
 request = RunRequest("job", Path(folder), "image.png", "mask.png", "0", {"do": do})
 worker.run(request, Task(), lambda stage: None, lambda path: print("at work", flush=True))
 print("idle", flush=True)

@@ -21,8 +21,11 @@ Kind = TypeVar("Kind", bound=np.generic)
 
 PART = 0.02
 """Parts with less than this of the area of the largest one are left out."""
-LARGEST = 1024
-"""Pixels of the longest side of a cutout; a larger one is made smaller."""
+LARGEST = 1096
+"""Pixels of the longest side of a cutout; a larger one is made smaller. An object as long as the
+pictures that the engine is given (1024) fits with its rim."""
+PARTS = 16
+"""A cutout is made smaller by n / PARTS, so that both of its sides stay whole numbers of pixels."""
 FINE = 384
 """Pixels that the longest side of an outline should have, so that the steps of its pixels vanish."""
 MIXED = 2.0
@@ -88,18 +91,24 @@ def cut_out(pixels: Picture, mask: Mask) -> Cutout:
     kept = large_parts(mask, PART)
     left, top, width, height = cv2.boundingRect(kept.view(np.uint8))
     rim = 4 + max(width, height) // 32
-    window = (left - rim, top - rim, width + 2 * rim, height + 2 * rim)
+    width, height = width + 2 * rim, height + 2 * rim
+    n = max(PARTS, -(-PARTS * max(width, height) // LARGEST))
+    if n > PARTS:  # a little more to the right and below
+        width, height = width + -width % n, height + -height % n
+    window = (left - rim, top - rim, width, height)
     part, inside = _crop(pixels, window), _crop(kept, window)
-    downsample = max(1.0, max(inside.shape) / LARGEST)
-    if downsample > 1:
-        size = (round(inside.shape[1] / downsample), round(inside.shape[0] / downsample))
+    if n > PARTS:
+        size = (width * PARTS // n, height * PARTS // n)
         part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
         covered = cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA)
         inside = covered > min(0.5, covered.max() / 2)  # what is thinner than a pixel stays
-        downsample = (width + 2 * rim) / size[0]
     left, top, width, height = cv2.boundingRect(inside.view(np.uint8))
     return Cutout(
-        inside, own_colors(part, inside), window[:2], downsample, (left, top, left + width, top + height)
+        inside,
+        own_colors(part, inside),
+        window[:2],
+        n / PARTS,
+        (left, top, left + width, top + height),
     )
 
 

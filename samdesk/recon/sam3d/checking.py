@@ -229,6 +229,9 @@ def _version(distribution: str) -> str:
 
 
 def _card(config: Mapping[str, Any]) -> Iterator[Item]:
+    if not _found("torch"):
+        yield _item("Graphics card", None, "cannot be told without torch", f"See {SETUP}.")
+        return
     try:
         torch = importlib.import_module("torch")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -23,7 +23,8 @@ from samdesk.recon.engines import RECON_ENGINES
 from samdesk.recon.mesh import Mesh, read_mesh
 from samdesk.recon.options import ReconOptions
 from samdesk.recon.pose import Camera, Pose, quaternion_matrix
-from samdesk.recon.relief import Relief, gaussians, inflate, relief
+from samdesk.recon.relief import Relief, cutout, gaussians, inflate, relief
+from samdesk.recon.relief.cutout import LARGEST
 from samdesk.recon.relief.engine import ReliefEngine
 from samdesk.recon.relief.inflate import BACK, FRONT
 from samdesk.recon.splat import read_splats
@@ -205,6 +206,7 @@ def test_a_long_limb_is_as_deep_as_it_is_wide() -> None:
     assert (high - low)[1] == pytest.approx((high - low)[2], rel=0.05)
 
 
+@pytest.mark.usefixtures("coarse")
 def test_a_hole_stays_a_hole() -> None:
     mask = disk(80) & ~disk(30)
     made = relief(plain(mask), mask)
@@ -263,7 +265,7 @@ ODD = {
     "chequered": lambda: np.indices((12, 12)).sum(0) % 2 == 0,
     "worm-eaten": lambda: _noise(-0.02, 1),
     "crumbs": lambda: _noise(0.05, 2),
-    "large": lambda: disk(600, (1250, 1400), (750, 640)),
+    "large": lambda: np.pad(_row(1300, 200), 20),
 }
 
 
@@ -289,6 +291,7 @@ def test_an_odd_mask_still_gives_a_closed_body(mask: Callable[[], Mask]) -> None
     assert len(made.splats) > 0
 
 
+@pytest.mark.usefixtures("coarse")
 def test_an_object_at_the_border_ends_there() -> None:
     mask = disk(80, center=(0, 40))
     made = relief(plain(mask), mask)
@@ -298,6 +301,7 @@ def test_an_object_at_the_border_ends_there() -> None:
     assert overlap(silhouette(made, mask.shape), mask) > 0.98
 
 
+@pytest.mark.usefixtures("coarse")
 def test_the_background_does_not_shine_through() -> None:
     mask = disk(60) & ~disk(20)
     sharp = np.where(mask[..., None], RED, GREEN).astype(np.uint8)
@@ -308,6 +312,7 @@ def test_the_background_does_not_shine_through() -> None:
     assert np.abs(made.splats.colors * 255 - RED).max() < 25
 
 
+@pytest.mark.usefixtures("coarse")
 def test_up_right_and_front_are_where_they_belong() -> None:
     mask = disk(70, (200, 260), (130, 100))
     pixels = np.empty((200, 260, 3), np.uint8)
@@ -342,8 +347,29 @@ def test_objects_of_one_picture_share_its_frame() -> None:
 
 
 @pytest.mark.usefixtures("coarse")
-def test_a_larger_picture_of_the_same_gives_the_same() -> None:
-    mask = disk(500, (1500, 1600), (900, 700))
+@pytest.mark.parametrize(
+    ("box", "largest", "downsample"), [((0, 5, 1024, 35), LARGEST, 1.0), ((20, 7, 1020, 47), 430, 2.5)]
+)
+def test_a_long_object_is_not_moved_nor_distorted(
+    monkeypatch: pytest.MonkeyPatch, box: tuple[int, int, int, int], largest: int, downsample: float
+) -> None:
+    """One as long as the longest picture of the engine as it is, one that has to be made smaller."""
+    monkeypatch.setattr(cutout, "LARGEST", largest)
+    left, top, right, bottom = box
+    mask = np.zeros((60, 1040), np.bool_)
+    mask[top:bottom, left:right] = True
+    assert cutout.cut_out(plain(mask), mask).downsample == downsample
+    made = relief(plain(mask), mask)
+    low, high = made.mesh.posed(made.pose).bounds()
+    places = np.array((low[0], -high[2], high[0], -low[2])) * 60 + (520, 30, 520, 30)
+    assert (places[:2] + places[2:]) / 2 == pytest.approx(((left + right) / 2, (top + bottom) / 2), abs=0.03)
+    assert places == pytest.approx(box, abs=0.6 * downsample)
+
+
+@pytest.mark.usefixtures("coarse")
+def test_a_larger_picture_of_the_same_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutout, "LARGEST", 300)
+    mask = disk(250, (750, 800), (450, 350))
     small = np.asarray(cv2.resize(mask.view(np.uint8), (400, 375), interpolation=cv2.INTER_AREA) > 0)
     one, other = relief(plain(mask), mask), relief(plain(small), small)
     for first, second in zip(
@@ -408,6 +434,7 @@ def request_(tmp_path: Path) -> Request:
     return Request(tmp_path / "image.png", tmp_path / "mask.png", tmp_path / "out", ReconOptions().to_json())
 
 
+@pytest.mark.usefixtures("coarse")
 def test_the_engine_writes_files_that_say_what_they_are(request_: Request) -> None:
     engine, report = ReliefEngine(), Recorder()
     assert engine.load({}, report)["device"] == "processor"
@@ -457,6 +484,7 @@ def test_what_cannot_be_read_is_named(request_: Request) -> None:
         ReliefEngine().run(request_, Recorder())
 
 
+@pytest.mark.usefixtures("coarse")
 def test_what_cannot_be_written_is_named(request_: Request) -> None:
     request_.out.rmdir()
     with pytest.raises(EngineError, match=r"splat\.ply cannot be written"):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import venv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,11 +29,11 @@ from samdesk.recon.mesh.paint import srgb_to_linear
 from samdesk.recon.options import ReconOptions
 from samdesk.recon.pose import FACING, Pose
 from samdesk.recon.sam3d.checking import CHECKPOINTS, FULL_MEMORY, NEEDED, SOME_MEMORY, checked
-from samdesk.recon.sam3d.engine import camera_of, pose_of
 from samdesk.recon.sam3d.environment import environment, hub_folder, torch_hub_folder
 from samdesk.recon.sam3d.failures import explained
 from samdesk.recon.sam3d.hooks import replaced
 from samdesk.recon.sam3d.loading import allow, commit_of
+from samdesk.recon.sam3d.making import camera_of, pose_of
 from samdesk.recon.splat import read_splats
 from samdesk.recon.worker.base import EngineError, Stopped
 from tests.sam3d_standin import CARD, Installation, install
@@ -368,8 +369,8 @@ def test_a_pointmap_of_another_picture_is_refused(bench: Bench) -> None:
     ],
 )
 def test_cancel_stops_at_the_next_step_and_leaves_nothing_behind(bench: Bench, at: Stage) -> None:
-    stages = {"depth": 0.2, "slat_decoder_mesh": 0.2, "layout": 0.2}
-    bench.installed.tell(sleep={"ss_generator": 0.005, "slat_generator": 0.2} | stages)
+    slow = {"shape": "ss_generator", "look": "slat_generator", "mesh": "slat_decoder_mesh"}
+    bench.installed.tell(sleep={slow.get(at.name, at.name): 0.005 if at.name == "shape" else 0.2})
     steps = at.n if at.name == "shape" else 3
     pid = bench.worker.pid
     with pytest.raises(Cancelled):
@@ -380,7 +381,7 @@ def test_cancel_stops_at_the_next_step_and_leaves_nothing_behind(bench: Bench, a
     assert {path.name for path in out.iterdir()} <= {wire.PREVIEW}
     # the step counts are as before, so that the next run has its own
     bench.installed.tell()
-    made = bench.run(steps_shape=2, steps_look=1)
+    made = bench.run(steps_shape=2, steps_look=1, mesh=False)
     assert made.files
     assert bench.installed.calls()[-1]["steps"] == [2, 1]
 
@@ -391,8 +392,6 @@ def test_cancel_stops_at_the_next_step_and_leaves_nothing_behind(bench: Bench, a
 @pytest.mark.parametrize(
     ("where", "how", "kind", "words"),
     [
-        ("slat_decoder_mesh", "oom", "oom", "graphics memory is full"),
-        ("slat_generator", "cuda", "cuda", "CUDA error: an illegal memory access"),
         ("slat_decoder_mesh", "nan", "nan_mesh", "mesh came out broken"),
         ("slat_decoder_mesh", "empty", "nan_mesh", "mesh came out broken"),
         ("slat_decoder_gs", "nan", "nan_mesh", "splat came out broken"),
@@ -404,6 +403,14 @@ def test_cancel_stops_at_the_next_step_and_leaves_nothing_behind(bench: Bench, a
 def test_a_failure_has_its_kind_and_its_words_and_the_next_object_is_made(
     bench: Bench, where: str, how: str, kind: str, words: str
 ) -> None:
+    fails(bench, where, how, kind, words)
+    pid = bench.worker.pid
+    assert bench.run(mesh=False).files
+    assert bench.worker.pid == pid
+
+
+def fails(bench: Bench, where: str, how: str, kind: str, words: str) -> None:
+    """Fail as told, and leave nothing behind."""
     folder = bench.folder()
     bench.installed.tell(fail={where: how})
     with pytest.raises(WorkerError, match=words) as caught:
@@ -412,7 +419,6 @@ def test_a_failure_has_its_kind_and_its_words_and_the_next_object_is_made(
     assert caught.value.hint
     assert {path.name for path in (folder / "out").iterdir()} <= {wire.PREVIEW}
     bench.installed.tell()
-    assert bench.run(folder, mesh=False).files
 
 
 def test_a_layout_that_fails_is_not_the_end(bench: Bench) -> None:
@@ -440,7 +446,32 @@ def test_a_mask_that_does_not_do(bench: Bench, mask: NDArray[np.bool_], kind: st
     assert caught.value.kind == kind
 
 
+@pytest.mark.parametrize(
+    ("where", "how", "kind", "words"),
+    [
+        ("slat_decoder_mesh", "oom", "oom", "graphics memory is full"),
+        ("slat_generator", "cuda", "cuda", "CUDA error: an illegal memory access"),
+    ],
+)
+def test_after_trouble_with_the_card_a_new_process_makes_the_next_object(
+    bench: Bench, where: str, how: str, kind: str, words: str
+) -> None:
+    fails(bench, where, how, kind, words)
+    assert not bench.worker.running
+    assert bench.run(mesh=False).files
+
+
 # loading
+
+
+def test_a_pipeline_that_asks_for_something_else_is_refused(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (bench.installed.checkpoints / "pipeline.yaml").read_text("utf-8")
+    (tmp_path / "pipeline.yaml").write_text(f"{text}extra:\n  deep:\n  - _target_: os.system\n", "utf-8")
+    monkeypatch.setattr(bench.worker, "spec", spec_for(bench.installed, checkpoints=str(tmp_path)))
+    with pytest.raises(WorkerError, match=r"asks for “os\.system”"):
+        bench.run()
 
 
 def test_without_a_card_or_a_package_it_says_so(installed: Installation, tmp_path: Path) -> None:
@@ -497,19 +528,6 @@ def test_loading_tells_each_model_and_can_be_stopped(installed: Installation, tm
     finally:
         worker.close()
         installed.tell()
-
-
-def test_a_pipeline_that_asks_for_something_else_is_refused(installed: Installation, tmp_path: Path) -> None:
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    text = (installed.checkpoints / "pipeline.yaml").read_text("utf-8")
-    (folder / "pipeline.yaml").write_text(f"{text}extra:\n  deep:\n  - _target_: os.system\n", "utf-8")
-    bench = Bench(installed, Worker(spec_for(installed, checkpoints=str(folder)), tmp_path / "log"), tmp_path)
-    try:
-        with pytest.raises(WorkerError, match=r"asks for “os\.system”"):
-            bench.run()
-    finally:
-        bench.worker.close()
 
 
 def test_a_target_is_judged_by_where_it_was_made() -> None:
@@ -581,6 +599,34 @@ def test_check_says_precisely_what_is_missing(installed: Installation, tmp_path:
     assert "its weights" in items["DINOv2"].detail
     assert "sm_120" in items["Graphics card"].detail
     assert items["Graphics memory"].ok is None
+
+
+def test_an_interpreter_that_lacks_everything_is_told_all_of_it(
+    installed: Installation, tmp_path: Path
+) -> None:
+    """As the system's is, which many choose first: nothing but the standard library is in it."""
+    venv.EnvBuilder(with_pip=False, symlinks=True).create(tmp_path / "bare")
+    python = tmp_path / "bare" / "bin" / "python"
+    worker = Worker(spec_for(installed, python=str(python)), tmp_path / "log")
+    items = items_of(worker.check(Task()))
+    assert next(name for name, item in items.items() if item.ok) == "Python"
+    assert str(python) in items["Python"].detail
+    packages = {name for name in items if name.startswith("Package ")}
+    assert {f"Package {name}" for name in NEEDED} <= packages
+    assert all(items[name].ok is False and "Install" in items[name].hint for name in packages)
+    assert "setup.md" in items["Package numpy"].hint
+    for name in (*CHECKPOINTS, "MoGe", "DINOv2", "Repository", "pipeline.yaml"):
+        assert items[name].ok, name
+    assert items["Graphics card"].ok is None
+    assert items["Graphics card"].detail == "cannot be told without torch"
+    assert "LICENSE" in items["Licence"].hint
+    try:
+        with pytest.raises(WorkerError, match="lacks “numpy”") as caught:
+            Bench(installed, worker, tmp_path).run()
+        assert caught.value.kind == "missing_module"
+        assert "press Check" in caught.value.hint
+    finally:
+        worker.close()
 
 
 def test_check_with_nothing_filled_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

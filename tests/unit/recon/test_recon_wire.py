@@ -58,6 +58,10 @@ def test_no_bytes_bring_the_reader_down(line: bytes) -> None:
         (b'{"no":"type"}', "unknown message"),
         (b'{"type":"run","job":"1"}', "“run” lacks folder, image, mask, out, options"),
         (b'"' + b"x" * MAX_LINE + b'"', "too long"),
+        (b'{"type":"ping","n":NaN}', "NaN is not a number"),
+        (b'{"type":"ping","n":[-Infinity]}', "-Infinity is not a number"),
+        (b'{"type":"ping","n":1e999}', "1e999 is too large"),
+        (b'{"type":"ping","n":-1' + b"0" * 400 + b"}", "is too large"),
     ],
 )
 def test_what_is_no_message_is_said(line: bytes, says: str) -> None:
@@ -65,7 +69,7 @@ def test_what_is_no_message_is_said(line: bytes, says: str) -> None:
         decode(line, TO_WORKER)
 
 
-@pytest.mark.parametrize("value", [float("nan"), object(), b"bytes", "x" * MAX_LINE])
+@pytest.mark.parametrize("value", [float("nan"), [10**400], object(), b"bytes", "x" * MAX_LINE])
 def test_what_cannot_be_sent_is_said(value: Any) -> None:
     with pytest.raises(WireError):
         encode({"type": "ping", "n": value})
