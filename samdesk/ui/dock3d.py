@@ -11,20 +11,25 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDockWidget, QSplitter, QWidget
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import QAbstractButton, QDockWidget, QSplitter, QWidget
 
 from samdesk.app.jobs import Job
 from samdesk.app.reconstruction import ReconJob, SceneObject
 from samdesk.app.workspace import Ask, Workspace
 
+from . import theme
 from .panels.recon import ReconPanel
-from .view3d import View3D
+from .view3d import View3D, keep_apart
 
 Guard = Callable[[Callable[..., object]], Callable[..., None]]
 
 SIZE = (460, 700)
 """Of the dock at first, logical pixels."""
+
+TITLE_ICONS = {"qt_dockwidget_floatbutton": "float", "qt_dockwidget_closebutton": "close"}
+"""The buttons of the title, by the names that Qt gives them."""
 
 
 class Dock3D(QDockWidget):
@@ -37,13 +42,21 @@ class Dock3D(QDockWidget):
         For the names of files.
     guarded : callable
         Turns what a slot raises into a notice.
+
+    Attributes
+    ----------
+    changing : Signal()
+        It is about to be shown or hidden, and the widths are still as they were.
     """
+
+    changing = Signal()
 
     def __init__(self, workspace: Workspace, ask: Ask, guarded: Guard, parent: QWidget) -> None:
         super().__init__("3D", parent)
         self.setObjectName("3d")
         self._workspace = workspace
         self._reconstructions = workspace.reconstructions
+        self._previewing = ""  # the job whose preview was shown last
         self.view = View3D(workspace.jobs, ask, guarded)
         self.panel = ReconPanel(workspace, workspace.reconstructions, guarded)
         both = QSplitter(Qt.Orientation.Vertical)
@@ -54,6 +67,9 @@ class Dock3D(QDockWidget):
         both.setStretchFactor(1, 2)
         both.setSizes([SIZE[1] * 3 // 5, SIZE[1] * 2 // 5])
         self.setWidget(both)
+        if keep_apart(self):
+            self.topLevelChanged.connect(guarded(lambda _: self.view.rehouse()))
+        self.topLevelChanged.connect(lambda _: self._show_title_icons())
         self.panel.shown.connect(guarded(self._show_scene))
         self.panel.job_shown.connect(guarded(self.show_job))
         self.visibilityChanged.connect(guarded(lambda _: self.selection_changed()))
@@ -82,6 +98,7 @@ class Dock3D(QDockWidget):
 
     def restyle(self) -> None:
         """Follow the appearance."""
+        self._show_title_icons()
         self.view.restyle()
         self.panel.restyle()
 
@@ -93,6 +110,8 @@ class Dock3D(QDockWidget):
         if job.state == "done" and job.result:
             self.show()
             self._show_scene(job.result, own)
+        else:
+            self.view.drop_preview()
 
     def _show_scene(self, objects: Sequence[SceneObject], own: bool = True) -> None:
         """Show objects; with the unit of the open image when they are of it."""
@@ -102,8 +121,10 @@ class Dock3D(QDockWidget):
         self.view.show_scene(objects, unit)
 
     def _finished(self, job: ReconJob) -> None:
-        if self.isVisible():
+        if job.state == "done" and self.isVisible():
             self.show_job(job)
+        elif job.id == self._previewing:
+            self.view.drop_preview()
 
     def _previewed(self, identity: str, path: Path) -> None:
         job = self._reconstructions.get(identity)
@@ -111,9 +132,34 @@ class Dock3D(QDockWidget):
             return
 
         def shown(job_title: str, read: Job[NDArray[np.float32]]) -> None:
-            if read.state == "done" and read.result is not None:
+            now = self._reconstructions.get(identity)
+            if now is not None and now.is_busy and read.state == "done" and read.result is not None:
+                self._previewing = identity
                 self.view.show_preview(read.result, job_title)
 
         self._workspace.jobs.lane("io").submit(
             lambda task: np.load(path, allow_pickle=False), key="3d preview", done=partial(shown, job.title)
         )
+
+    def _show_title_icons(self) -> None:
+        """In the color of the text; those of the style, which Qt sets again and again, are always dark."""
+        for name, icon in TITLE_ICONS.items():
+            button = self.findChild(QAbstractButton, name, Qt.FindChildOption.FindDirectChildrenOnly)
+            if button is not None:
+                button.setIcon(theme.icon(icon))
+
+    # Qt's overrides
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.StyleChange:
+            self._show_title_icons()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._show_title_icons()
+
+    def setVisible(self, visible: bool) -> None:
+        if visible != self.isVisible():
+            self.changing.emit()
+        super().setVisible(visible)

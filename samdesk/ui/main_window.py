@@ -59,6 +59,9 @@ log = logging.getLogger(__name__)
 WARM_MS = 60
 """The marks of prepared areas follow the view after this long."""
 
+PANEL_WIDTH = 270
+"""Of the panels at the sides at first, logical pixels."""
+
 REST_MS = 300
 """After this long without moving, the view rests and chips are encoded ahead."""
 
@@ -126,7 +129,7 @@ class MainWindow(QMainWindow):
         self.dock.setTitleBarWidget(QWidget())
         self.dock.setWidget(panels)
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
-        self.resizeDocks([self.dock], [270], Qt.Orientation.Horizontal)
+        self.resizeDocks([self.dock], [PANEL_WIDTH], Qt.Orientation.Horizontal)
         self._build_find()
         self._build_3d()
         self.status = StatusBar(self.jobs)
@@ -153,7 +156,7 @@ class MainWindow(QMainWindow):
         self.find_dock.setTitleBarWidget(QWidget())
         self.find_dock.setWidget(both)
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, self.find_dock)
-        self.resizeDocks([self.find_dock], [270], Qt.Orientation.Horizontal)
+        self.resizeDocks([self.find_dock], [PANEL_WIDTH], Qt.Orientation.Horizontal)
         self.find_dock.hide()
         self.canvas.set_review(self.workspace.review, self.workspace.finding)
 
@@ -161,9 +164,30 @@ class MainWindow(QMainWindow):
         self.dock3d = Dock3D(self.workspace, self.ask, self.bridge.guarded, self)
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock3d)
         self.splitDockWidget(self.dock3d, self.dock, Qt.Orientation.Horizontal)
-        self.resizeDocks([self.dock3d], [SIZE_3D[0]], Qt.Orientation.Horizontal)
         self.dock3d.hide()
+        self._width_3d, self._panel_width, self._sizes_3d = SIZE_3D[0], PANEL_WIDTH, False
+        self.dock3d.changing.connect(self._before_3d)
+        self.resizeDocks([self.dock], [PANEL_WIDTH], Qt.Orientation.Horizontal)
+        self.dock3d.visibilityChanged.connect(self._size_3d)
         self.dock3d.panel.wanted.connect(lambda: self.actions_["recon.make"].trigger())
+
+    def _before_3d(self) -> None:
+        if not self.isVisible():
+            return  # a kept layout comes with its own widths
+        self._sizes_3d = True
+        self._panel_width = self.dock.width()
+        if self.dock3d.isVisible() and not self.dock3d.isFloating():
+            self._width_3d = self.dock3d.width()
+
+    def _size_3d(self, visible: bool) -> None:
+        """Let the canvas and not the panel beside it give and take the place of the 3D dock."""
+        if not self._sizes_3d:
+            return
+        self._sizes_3d = False
+        widths = {self.dock: self._panel_width}
+        if visible and not self.dock3d.isFloating():
+            widths = {self.dock3d: self._width_3d, **widths}
+        self.resizeDocks(list(widths), list(widths.values()), Qt.Orientation.Horizontal)
 
     def _build_recent_menu(self) -> None:
         file_menu = self.menuBar().findChild(QMenu, "menu.File")
@@ -261,6 +285,7 @@ class MainWindow(QMainWindow):
         self.find_dock.setEnabled(image is not None)
         self.annotations.reload()
         self.classes.reload()
+        self.dock3d.selection_changed()
         self._tool_changed()
         self._show_plane()
         self._show_saved()
@@ -582,6 +607,11 @@ class MainWindow(QMainWindow):
         if solid:
             self.dock3d.open_files(solid)
         self.workspace.open_all([path for path in files if path not in solid])
+
+    def raise_floating(self) -> None:
+        """Bring what floats in front of the window; at the start it would be behind it."""
+        if self.dock3d.isFloating() and self.dock3d.isVisible():
+            QTimer.singleShot(0, self.dock3d, self.dock3d.raise_)
 
     def tell_crashed(self, images: list[Path]) -> None:
         """Say which images were open when samdesk ended without closing."""

@@ -74,6 +74,7 @@ def open_window(files: Sequence[Path] = (), model: tuple[str | None, str | None]
     store = open_store(int(settings["embeddings_mb"]) << 20, int(settings["embeddings_disk_mb"]) << 20)
     window = MainWindow(settings, load_segmenter("classical", cache=store))
     window.show()
+    window.raise_floating()
     window.tell_crashed(window.workspace.mark.take_crashed())
     window.workspace.reconstructions.restore()
     window.open_all([Path(path) for path in files])

@@ -30,6 +30,7 @@ from samdesk.ui.bridge import Bridge
 from samdesk.ui.view3d import View3D
 from samdesk.ui.view3d.foot import scale_of
 from samdesk.ui.view3d.platform import can_embed
+from samdesk.ui.view3d.view import told_apart
 from samdesk.ui.view3d.viewpoint import Viewpoint, from_photo, preset
 from tests.fakes import FakeAsk
 
@@ -249,6 +250,9 @@ def test_splats_mesh_both_and_points(rig: Rig) -> None:
         "points": (False, False),
     }
     assert rig.part_of(RED) > 0.0005
+    view.bar.looks["mesh"].trigger()
+    rig.show(rig.mesh("tetra", tetra))
+    assert view.about.whole == "Tetra · 1 triangle"
 
 
 @pytest.mark.parametrize("camera", [Camera("parallel", 1.0, 1.5), Camera("perspective", 40.0, 1.5)])
@@ -362,6 +366,92 @@ def test_a_turn_as_gif_and_mp4_and_a_still(rig: Rig, monkeypatch: pytest.MonkeyP
     assert rig.told == []
 
 
+def test_a_recording_is_not_disturbed_and_the_newest_is_shown_after_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("samdesk.ui.view3d.movie.MOVIES", {".gif": (6, 20, 120)})
+    view = rig.view
+    red, blue, green = (rig.splat(name, blob(c)) for name, c in (("r", RED), ("b", BLUE), ("g", GREEN)))
+    rig.show(red)
+    view.show_scene([blue])  # on its way when the recording begins
+    view.export_turntable(rig.folder / "turn.gif")
+    view._record()
+    view.show_scene([replace(green, label="Other")])
+    view.show_scene([replace(green, label="Newest")])
+    view.show_preview(np.zeros((9, 3)), "Cup")
+    view.drop_preview()
+    rig.settle()
+    assert view.about.whole.startswith(("Newest", "Saved"))
+    assert rig.part_of(GREEN) > 0.05
+    assert view.stage.viewpoint == preset("home", view.scene.outline(), view._aspect)
+    with Image.open(rig.folder / "turn.gif") as gif:
+        assert gif.n_frames == 6
+        assert gif.info["comment"] == b"Relief (not SAM 3D)"
+        for k in range(6):
+            gif.seek(k)
+            away = np.abs(np.asarray(gif.convert("RGB")).astype(int) - RED).max(2)
+            assert (away < 60).mean() > 0.05
+    view.export_turntable(rig.folder / "given_up.gif")
+    view.show_scene([red])
+    view._cancel.click()
+    rig.settle()
+    assert rig.part_of(RED) > 0.05
+
+
+def test_a_preview_that_comes_to_nothing_goes_again(rig: Rig) -> None:
+    view, points = rig.view, np.random.default_rng(0).normal(size=(500, 3))
+    view.show_preview(points, "Cup")
+    view.drop_preview()
+    assert not view.busy
+    assert "drop a PLY" in view.said.text()
+    view.show_preview(points, "Cup")
+    rig.settle()
+    view.drop_preview()
+    assert view.scene is None
+    assert "drop a PLY" in view.said.text()
+    rig.show(rig.splat("ball", blob(RED)))
+    rig.drag(QPoint(60, 20))
+    place = view.stage.viewpoint
+    for _ in range(2):
+        view.show_preview(points, "Cup")
+        rig.settle()
+    assert view.about.whole == "Preview · 500 points"
+    view.drop_preview()
+    assert [part.id for part in view.scene.contents.parts] == ["ball"]
+    assert view.stage.viewpoint == place
+    assert rig.part_of(RED) > 0.05
+    view.drop_preview()
+    assert view.scene is not None
+
+
+def test_the_keyboard_reaches_the_toolbar_and_leaves_the_picture(rig: Rig) -> None:
+    rig.show(rig.splat("ball", blob(RED)))
+    view = rig.view
+    view.activateWindow()
+    view.surface.widget.setFocus()
+    rig.until(view.surface.widget.hasFocus)
+    reached = []
+    for _ in range(9):
+        rig.qtbot.keyClick(view.focusWidget(), Qt.Key.Key_Tab, Qt.KeyboardModifier.ShiftModifier)
+        reached.append(view.focusWidget())
+    names = [view.bar.widgetForAction(one) for one in (view.bar.turn, view.bar.home, view.bar.looks["splat"])]
+    assert set(names) <= set(reached)
+    view.bar.widgetForAction(view.bar.looks["points"]).setFocus()
+    before = rig.part_of(RED)
+    rig.qtbot.keyClick(view.focusWidget(), Qt.Key.Key_Space)
+    assert view.scene.look == "points"
+    assert rig.part_of(RED) < before
+
+
+def test_what_was_saved_is_told_for_a_moment(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.view._said.setInterval(1)
+    rig.show(rig.splat("ball", blob(RED)))
+    told: list[str] = []
+    monkeypatch.setattr(rig.view.about, "say", told.append)
+    rig.view.take_picture(rig.folder / "still.png")
+    rig.until(lambda: "Saved." in told and told[-1] == "Relief (not SAM 3D) · 400 splats")
+
+
 def dropped(paths: list[Path]) -> QMimeData:
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
@@ -374,6 +464,10 @@ def test_files_are_dropped_on_it_and_a_bad_one_leaves_what_is_shown(rig: Rig) ->
     enter = QDragEnterEvent(QPoint(9, 9), Qt.DropAction.CopyAction, picture, left, none)
     QApplication.sendEvent(rig.view, enter)
     assert not enter.isAccepted()
+    mixed = dropped([rig.folder / "slide.tif", rig.folder / "a.ply"])
+    enter = QDragEnterEvent(QPoint(9, 9), Qt.DropAction.CopyAction, mixed, left, none)
+    QApplication.sendEvent(rig.view, enter)
+    assert not enter.isAccepted()  # the window opens both
     good = [rig.splat("a", blob(RED)).splat, rig.mesh("b", card()).mesh]
     data = dropped(good)
     rig.view.dropEvent(QDropEvent(QPointF(9, 9), Qt.DropAction.CopyAction, data, left, none))
@@ -423,6 +517,7 @@ def test_it_follows_the_appearance_and_can_be_used_again(rig: Rig) -> None:
     changed = np.abs(rig.pixels().astype(int) - plain).max(2) > 20
     assert changed.mean() > 0.003
     assert changed[-60:, :60].sum() > 30
+    assert round(view.stage._corner.GetViewport()[2] * rig.pixels().shape[1]) >= 84  # room for the letters
     view.close_view()
     assert view.surface is None
     rig.show(ball)
@@ -537,6 +632,11 @@ def test_the_photograph_is_seen_from_where_it_was_taken() -> None:
     assert seen.height == pytest.approx(Camera("perspective", 50.0, 1.2).height_at(2.5) * 1.2 / 0.8)
     flat = from_photo(Camera("parallel", 1.0, 1.2), 0.3, 2.0)
     assert (flat.height, flat.angle, flat.target) == (1.0, 0.0, (0.0, 0.3, 0.0))
+
+
+def test_what_has_the_same_name_is_told_apart() -> None:
+    assert told_apart(["Cup", "Annotation", "Annotation"]) == ["Cup", "Annotation 1", "Annotation 2"]
+    assert told_apart([]) == []
 
 
 def test_the_scale_is_round_and_says_that_it_is_relative() -> None:

@@ -52,6 +52,10 @@ SETTING = "recon"
 MOST = 1 << 16
 """The largest number that a field takes."""
 
+INTERPRETER = "python"
+"""The field of the interpreter that an engine is installed in. Without it there is nothing to look at: in
+samdesk's own interpreter the engine is not."""
+
 ORDER = (False, None, True)
 """What is missing comes first, as it asks for something to be done."""
 
@@ -73,7 +77,20 @@ class Checks(Protocol):
 
 def lacking(spec: ReconSpec, config: Mapping[str, Any]) -> tuple[str, ...]:
     """Titles of what an engine needs and was not told."""
-    return tuple(one.title for one in spec.fields if one.needed and not config.get(one.name, one.default))
+    return tuple(one.title for one in _untold(spec, config))
+
+
+def _untold(spec: ReconSpec, config: Mapping[str, Any]) -> list[ReconField]:
+    return [one for one in spec.fields if one.needed and not config.get(one.name, one.default)]
+
+
+def not_told(spec: ReconSpec, config: Mapping[str, Any]) -> tuple[CheckItem, ...]:
+    """What a check knows to be missing without a look at the computer."""
+    missing = _untold(spec, config)
+    items = [CheckItem(one.title, False, "not chosen", f"{one.tip}.") for one in missing]
+    if any(one.name == INTERPRETER for one in missing):
+        items.append(CheckItem("All else", None, "not looked at", "Choose the Python first."))
+    return tuple(items)
 
 
 class PathEdit(QLineEdit):
@@ -233,7 +250,7 @@ class EnginePage(QWidget):
     def _place(self, row: ReconField) -> QWidget:
         edit = PathEdit(str(self._values[row.name]))
         edit.setPlaceholderText("Needed" if row.needed else "")
-        edit.editingFinished.connect(lambda: self._set(row.name, edit.text().strip()))
+        edit.editingFinished.connect(lambda: self._set(row.name, _plain(edit.text())))
         self._named(row, edit)
         choose = QPushButton("Choose…")
         choose.setAutoDefault(False)
@@ -256,7 +273,7 @@ class EnginePage(QWidget):
 
     def _text(self, row: ReconField) -> QWidget:
         edit = QLineEdit(str(self._values[row.name]))
-        edit.editingFinished.connect(lambda: self._set(row.name, edit.text().strip()))
+        edit.editingFinished.connect(lambda: self._set(row.name, _plain(edit.text())))
         self._named(row, edit)
         return edit
 
@@ -341,10 +358,14 @@ class EnginePage(QWidget):
             self.start()
 
     def start(self) -> None:
-        """Check in the background."""
+        """Check in the background; without an interpreter only what was not told is listed."""
         self.stop()
         self._show_items(())
-        self._job = self._checks.check(self.spec.name, self.config, self._checked)
+        if any(one.name == INTERPRETER for one in _untold(self.spec, self.config)):
+            self._fresh = True
+            self._show_items(not_told(self.spec, self.config))
+        else:
+            self._job = self._checks.check(self.spec.name, self.config, self._checked)
         self._show_state()
 
     def stop(self) -> None:
@@ -360,7 +381,9 @@ class EnginePage(QWidget):
         self._job = None
         if job.result is not None:
             self._fresh = True
-            self._show_items(job.result)
+            found = {item.name for item in job.result}
+            untold = [item for item in not_told(self.spec, self.config) if item.name not in found]
+            self._show_items([*untold, *job.result])
         self._show_state(f"{job.error.message} {job.error.hint}".strip() if job.error else "")
 
     def _grown(self, _low: int, high: int) -> None:
@@ -425,6 +448,11 @@ def _told(row: ReconField, config: Mapping[str, Any]) -> Any:
     """What was told, or the default for what is missing or of another type."""
     value = config.get(row.name, row.default)
     return value if type(value) is type(row.default) else row.default
+
+
+def _plain(text: str) -> str:
+    """What was written, without the character that no path can hold."""
+    return text.replace("\0", "").strip()
 
 
 def listed(words: Sequence[str]) -> str:

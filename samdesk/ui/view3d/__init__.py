@@ -5,7 +5,7 @@ shown: of the modules here, `gaussians`, `actors`, `scene`, `stage` and `surface
 `view` imports those late. `viewpoint` and `contents` are plain NumPy.
 """
 
-from .platform import share_surface_format
+from .platform import keep_apart, share_surface_format
 from .view import View3D
 
-__all__ = ["View3D", "share_surface_format"]
+__all__ = ["View3D", "keep_apart", "share_surface_format"]

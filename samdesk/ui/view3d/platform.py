@@ -5,10 +5,16 @@ Must not import VTK.
 
 from __future__ import annotations
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QOpenGLContext, QSurfaceFormat
+from PySide6.QtWidgets import QWidget
 
 WITH_GL = frozenset({"xcb", "wayland", "windows", "cocoa"})
 """Qt platforms whose windows can hold an OpenGL widget; asking others for GL can end the program."""
+
+
+APART = frozenset({"xcb"})
+"""Those of them where a part of a window was seen to work with a native window of its own."""
 
 
 def share_surface_format() -> None:
@@ -35,3 +41,21 @@ def can_embed() -> bool:
     if QGuiApplication.platformName().partition("-")[0] not in WITH_GL:
         return False
     return QOpenGLContext().create()
+
+
+def keep_apart(widget: QWidget) -> bool:
+    """Give a widget that will hold OpenGL a native window, where that is known to work.
+
+    Qt composes a window that holds OpenGL by means of OpenGL, all of it and for good: without a graphics
+    card a canvas in the same window would be drawn ten times slower.
+
+    Returns
+    -------
+    bool
+        Whether it was done. The view is then to be rehoused whenever the widget begins or ceases to float.
+    """
+    if QGuiApplication.platformName() not in APART:
+        return False
+    widget.setAttribute(Qt.WidgetAttribute.WA_DontCreateNativeAncestors)
+    widget.setAttribute(Qt.WidgetAttribute.WA_NativeWindow)
+    return True

@@ -24,6 +24,12 @@ SAMPLES = 4
 AXES_PART = 0.17
 """Of the shorter side of the view, for the small axes in the corner."""
 
+AXES_LEAST = 84
+"""Logical pixels that they have at least, as their letters have one size."""
+
+PLAIN_DPI = 72
+"""Of a screen whose logical pixels are device pixels, as VTK counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backdrop:
@@ -236,7 +242,7 @@ class Stage:
         return corner
 
     def _place_corner(self, size: tuple[int, int]) -> None:
-        side = AXES_PART * min(size)
+        side = max(AXES_PART * min(size), AXES_LEAST * self.window.GetDPI() / PLAIN_DPI)
         self._corner.SetViewport(0.0, 0.0, side / size[0], side / size[1])
 
     def _turn_corner(self) -> None:

@@ -37,6 +37,9 @@ KEYS: dict[Qt.Key, tuple[str, float, float]] = {
 }
 """While the picture has the focus."""
 
+LEAVING = (Qt.Key.Key_Tab, Qt.Key.Key_Backtab)
+"""These take the focus elsewhere."""
+
 
 class Steered(Protocol):
     """What is steered."""
@@ -100,7 +103,7 @@ class Steering(QObject):
                 event.accept()
             return mine
         handler = self._handlers.get(kind)
-        if handler is None:
+        if handler is None or (isinstance(event, QKeyEvent) and Qt.Key(event.key()) in LEAVING):
             return False
         if self._steered.steerable is not None:
             self._guarded(handler)(event)

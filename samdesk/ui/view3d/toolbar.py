@@ -23,10 +23,12 @@ LOOKS = {
 }
 SIDES = {"front": "Front", "left": "Left", "back": "Back", "right": "Right", "top": "Top"}
 BACKDROPS = {"": "Like the Window", "white": "White", "black": "Black"}
-STYLE = (
-    "QToolBar { padding: 3px 6px; } QToolBar QToolButton { padding: 4px 4px; }"
-    "QToolButton::menu-indicator { image: none; width: 0; }"
-)
+STYLE = """
+QToolBar {{ padding: 3px 6px; }}
+QToolBar QToolButton {{ padding: 3px; border: 1px solid transparent; }}
+QToolBar QToolButton:focus {{ border-color: {text}; }}
+QToolButton::menu-indicator {{ image: none; width: 0; }}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,6 @@ class ViewBar(QToolBar):
         self.setMovable(False)
         self.setIconSize(QSize(20, 20))
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
-        self.setStyleSheet(STYLE)
         self._icons: list[tuple[QAction | QToolButton, str, str]] = []
         self._build_looks()
         self.addSeparator()
@@ -74,12 +75,15 @@ class ViewBar(QToolBar):
         self._build_more()
         for action in (self.photo, self.home, self.turn):
             self.widgetForAction(action).setProperty("quiet", True)
+        for button in self.findChildren(QToolButton):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the focus where it was
         self.restyle()
         self.set_objects(())
         self.set_ready(False)
 
     def restyle(self) -> None:
-        """Take icons in the colors of the present theme."""
+        """Take icons and lines in the colors of the present theme."""
+        self.setStyleSheet(STYLE.format(**theme.colors()))
         for what, name, checked in self._icons:
             what.setIcon(theme.icon(name, checked))
 

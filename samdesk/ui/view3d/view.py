@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +45,12 @@ PREPARING = "Preparing the 3D view…"
 
 REST_MS = 180
 """The view is drawn in full again when it has not moved for so long."""
+
+SAID_MS = 3000
+"""What was just done is told for so long."""
+
+PREVIEW = "preview"
+"""The id of what is still being made."""
 
 SPIN_DEGREES_PER_S = 36.0
 SPIN_MS = 30
@@ -87,10 +95,15 @@ class View3D(QWidget):
         self._turn: Recording | None = None
         self._spun_at = 0.0
         self._loading: Job[Any] | None = None
+        self._after: Callable[[], None] | None = None  # what is done when the recording is over
+        self._preview_wanted = False
+        self._before_preview: _Seen | None = None
         self._rest = QTimer(self, singleShot=True, interval=REST_MS)
         self._rest.timeout.connect(guarded(self._rested))
         self._spin = QTimer(self, interval=SPIN_MS)
         self._spin.timeout.connect(guarded(self._spun))
+        self._said = QTimer(self, singleShot=True, interval=SAID_MS)
+        self._said.timeout.connect(guarded(self._tell))
         self.setAcceptDrops(True)
         self.setMinimumSize(372, 220)
         self._build()
@@ -126,6 +139,8 @@ class View3D(QWidget):
     def show_scene(self, objects: Sequence[SceneObject], unit: tuple[float, str] | None = None) -> None:
         """Read and show objects; they replace what is shown, unless one of them cannot be read.
 
+        While a turn is recorded they wait until it is over; of several the last are shown.
+
         Parameters
         ----------
         objects : sequence of SceneObject
@@ -146,11 +161,30 @@ class View3D(QWidget):
 
     def show_preview(self, points: NDArray[np.floating], title: str) -> None:
         """Show the points of an object that is still being made."""
-        part = Part("preview", title, "Preview", points=np.asarray(points, np.float32))
-        self._load(lambda task: Contents((part,)))
+        part = Part(PREVIEW, title, "Preview", points=np.asarray(points, np.float32))
+        self._load(lambda task: Contents((part,)), preview=True)
+
+    def drop_preview(self) -> None:
+        """Nothing comes of the object that was being made: show again what was shown before its preview."""
+        if not self._preview_wanted:
+            return  # something else is wanted by now
+        if self._turn is not None:
+            self._after = self.drop_preview
+            return
+        self._preview_wanted = False
+        self._forget_loading()
+        if self._stage is None or not _is_preview(self.scene):
+            self._show_page()
+            self._tell()
+        elif self._before_preview is None:
+            self.clear()
+        else:
+            self._show_again(self._before_preview)
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Show nothing; at once, also while a turn is recorded."""
+        self._after = None
+        self._preview_wanted, self._before_preview = False, None
         self._forget_loading()
         self._stop()
         if self._stage is not None:
@@ -243,8 +277,23 @@ class View3D(QWidget):
         self._show_backdrop()
         self.scale.update()
 
+    def rehouse(self) -> None:
+        """The view is in another native window: make anew what OpenGL held for the one before."""
+        if self._surface is None:
+            return
+        widget = self._surface.widget
+        shown, focused = self._pages.currentIndex(), widget.hasFocus()
+        self._pages.removeWidget(widget)
+        widget.setParent(None)  # or Qt would go on with the textures of the other window
+        self._pages.addWidget(widget)
+        self._pages.setCurrentIndex(shown)
+        if focused:
+            widget.setFocus()
+
     def close_view(self) -> None:
         """Stop, and give GL back; before the window is destroyed. It can be used again."""
+        self._after = None
+        self._preview_wanted, self._before_preview = False, None
         self._forget_loading()
         self._stop()
         self._rest.stop()
@@ -270,8 +319,8 @@ class View3D(QWidget):
         self.said.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.said.setWordWrap(True)
         self.said.setMargin(24)
-        pages = QWidget()
-        self._pages = QStackedLayout(pages)
+        self._page = QWidget()
+        self._pages = QStackedLayout(self._page)
         self._pages.setContentsMargins(0, 0, 0, 0)
         self._pages.addWidget(self.said)
         self.about = Elided()
@@ -296,7 +345,7 @@ class View3D(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self.bar)
-        layout.addWidget(pages, 1)
+        layout.addWidget(self._page, 1)
         layout.addWidget(foot)
 
     def _connect(self) -> None:
@@ -326,7 +375,18 @@ class View3D(QWidget):
 
     # Loading
 
-    def _load(self, read: Callable[[Task], Contents], unit: tuple[float, str] | None = None) -> None:
+    def _load(
+        self,
+        read: Callable[[Task], Contents],
+        unit: tuple[float, str] | None = None,
+        preview: bool = False,
+    ) -> None:
+        if preview and self._after is not None and not self._preview_wanted:
+            return  # what waits is more than that
+        self._preview_wanted = preview
+        if self._turn is not None:
+            self._after = lambda: self._load(read, unit, preview)
+            return
         if self._surface is None:
             self._say(PREPARING)
         self.about.say("Reading…" if self._surface is not None else "")
@@ -343,22 +403,50 @@ class View3D(QWidget):
     def _loaded(self, job: Job[SceneActors], unit: tuple[float, str] | None) -> None:
         if job is not self._loading:
             return  # another scene is wanted by now, or none
-        self._loading = None
+        if self._turn is not None:
+            if self._after is None:  # else something newer waits
+                self._after = lambda: self._loaded(job, unit)
+            return
         if job.state != "done" or job.result is None:
+            self._loading = None
             if self.scene is None and job.error is not None:
                 self._say(str(job.error))
             self._tell()
             return
-        self._make_stage()
+        if self._surface is None:
+            try:
+                self._make_stage()
+            except BaseException:
+                self._loading = None
+                raise
+            # OpenGL starts with a frame of nothing; all at once would hold the window up for longer
+            QTimer.singleShot(0, self, self._guarded(lambda: self._loaded(job, unit)))
+            return
+        self._loading = None
+        self._show(job.result, unit)
+
+    def _show(self, scene: SceneActors, unit: tuple[float, str] | None) -> None:
         assert self._stage is not None
-        self._unit = unit
         before = self._stage.scene
-        self._stage.show(job.result)
+        if not _is_preview(scene):
+            self._before_preview = None
+        elif before is not None and not _is_preview(before):
+            self._before_preview = _Seen(before, self._stage.viewpoint, self._unit, self._named)
+        self._unit = unit
+        self._stage.show(scene)
         self._show_page()
-        if before is None or _ids(before) != _ids(job.result):
+        if before is None or _ids(before) != _ids(scene):
             self.preset("home")
         self._tell()
         self._refresh()
+
+    def _show_again(self, seen: _Seen) -> None:
+        assert self._stage is not None
+        self._before_preview = None
+        self._unit, self._named = seen.unit, seen.named
+        self._stage.show(seen.scene)
+        self._place(seen.viewpoint)
+        self._tell()
 
     def _make_stage(self) -> None:
         if self._surface is not None:
@@ -368,7 +456,7 @@ class View3D(QWidget):
 
         embedded = can_embed() if self._embedded is None else self._embedded
         try:
-            self._surface = EmbeddedSurface(self) if embedded else PictureSurface(self)
+            self._surface = EmbeddedSurface(self._page) if embedded else PictureSurface(self._page)
         except SamdeskError as error:
             self._say(str(error))
             raise
@@ -376,6 +464,7 @@ class View3D(QWidget):
         self._steering = Steering(self, self._surface.widget, self._guarded)
         self._surface.widget.setAccessibleName("3D view")
         self._pages.addWidget(self._surface.widget)
+        self._pages.setCurrentWidget(self._surface.widget)
         self._stage.set_wireframe(self.bar.wireframe.isChecked())
         self._stage.set_grid(self.bar.grid.isChecked())
         self._stage.set_axes(self.bar.axes.isChecked())
@@ -387,13 +476,17 @@ class View3D(QWidget):
         self._pages.setCurrentWidget(self.said)
 
     def _show_page(self) -> None:
-        if self._surface is not None:
+        """Show the picture, or that there is none."""
+        if self._surface is not None and self.scene is not None:
             self._pages.setCurrentWidget(self._surface.widget)
+        else:
+            self._say(NOTHING)
 
     # Telling
 
     def _tell(self) -> None:
         """Bring toolbar and foot up to date."""
+        self._said.stop()
         scene, recording = self.scene, self._turn
         self.bar.set_ready(scene is not None and recording is None)
         self._cancel.setVisible(recording is not None)
@@ -406,7 +499,14 @@ class View3D(QWidget):
             self.bar.set_looks(scene.look, [look for look in LOOKS if scene.has(look)])
             self.bar.set_photo(scene.contents.camera is not None, scene.picture is not None)
         self.bar.set_objects(
-            [Shown(part.id, part.title, scene.is_visible(part.id)) for part in scene.contents.parts]
+            [
+                Shown(part.id, title, scene.is_visible(part.id))
+                for part, title in zip(
+                    scene.contents.parts,
+                    told_apart([part.title for part in scene.contents.parts]),
+                    strict=True,
+                )
+            ]
         )
         self.about.say(_about(scene) if recording is None else recording.text)
         self.about.setToolTip("\n".join(part.title for part in scene.contents.parts))
@@ -525,13 +625,13 @@ class View3D(QWidget):
         self._stage.set_viewpoint(recording.next())
         recording.add(self._surface.picture())
         if recording.complete:
-            self._stop_recording()
             frames, target, note = recording.frames, recording.path, self._note()
             self._jobs.lane("io").submit(
                 lambda task: write_movie(target, frames, task, note),
                 title=f"Saving {target.name}",
                 done=self._saved,
             )
+            self._stop_recording()
             return
         self.about.say(recording.text)
         self._record_soon.start()
@@ -542,14 +642,18 @@ class View3D(QWidget):
             self._record_soon.stop()
             self._place(before)
             self._tell()
+            after, self._after = self._after, None
+            if after is not None:
+                after()
 
     def _note(self) -> str:
         labels = {part.label for part in self.scene.contents.parts} if self.scene is not None else set()
         return ", ".join(sorted(label for label in labels if label))
 
     def _saved(self, job: Job[None]) -> None:
-        if job.state == "done":
+        if job.state == "done" and not self.busy:
             self.about.say("Saved.")
+            self._said.start()
 
     # Qt's events
 
@@ -595,6 +699,31 @@ def _backdrop(colors: tuple[str, str, str]) -> Backdrop:
     return Backdrop(*colors)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A scene as it was looked at."""
+
+    scene: SceneActors
+    viewpoint: Viewpoint
+    unit: tuple[float, str] | None
+    named: str
+
+
+def _is_preview(scene: SceneActors | None) -> bool:
+    return scene is not None and _ids(scene) == [PREVIEW]
+
+
+def told_apart(titles: Sequence[str]) -> list[str]:
+    """Titles with a number each where several are the same."""
+    repeated = {title for title, times in Counter(titles).items() if times > 1}
+    seen: Counter[str] = Counter()
+    apart = []
+    for title in titles:
+        seen[title] += 1
+        apart.append(f"{title} {seen[title]}" if title in repeated else title)
+    return apart
+
+
 def _ids(scene: SceneActors) -> list[str]:
     return [part.id for part in scene.contents.parts]
 
@@ -604,17 +733,13 @@ def _about(scene: SceneActors) -> str:
     parts = scene.contents.parts
     labels = dict.fromkeys(part.label for part in parts if part.label)
     words = [", ".join(labels) or (parts[0].title if len(parts) == 1 else f"{len(parts)} objects")]
-    for count, name in (
-        (scene.splats, "splats"),
-        (scene.triangles, "triangles"),
-        (scene.points, "points"),
-    ):
+    for count, name in ((scene.splats, "splat"), (scene.triangles, "triangle"), (scene.points, "point")):
         if count:
-            words.append(f"{count:,} {name}".replace(",", "\u202f"))
+            words.append(f"{count:,} {name}{'s' if count > 1 else ''}".replace(",", "\u202f"))
     return " · ".join(words)
 
 
 def _dropped(event: QDropEvent) -> list[Path]:
-    """The files that can be shown."""
+    """The files, when all of them can be shown; what is mixed is for the window."""
     paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-    return [path for path in paths if path.suffix.lower() in MESH_SUFFIXES]
+    return paths if all(path.suffix.lower() in MESH_SUFFIXES for path in paths) else []
