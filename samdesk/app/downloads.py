@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from psygnal import Signal
 
 from samdesk.domain.errors import SamdeskError
-from samdesk.domain.tasks import Task
+from samdesk.domain.tasks import InnerTask, Task
 from samdesk.engines.base import ENGINES
 from samdesk.sdk.weights import recogniser
 from samdesk.weights import GatedError, Recognise, Registry, Transfer, Weight, import_file, verify
@@ -491,26 +491,15 @@ def offer_hint(weight: Weight, standing: Standing) -> str:
     return " ".join(parts)
 
 
-class _Spoken(Task):
+class _Spoken(InnerTask):
     """The task of a job, whose messages do not say again what its title says."""
 
     def __init__(self, task: Task, drop: str) -> None:
-        super().__init__()
-        self._task = task
+        super().__init__(task)
         self._drop = drop
 
-    @property
-    def cancelled(self) -> bool:
-        return self._task.cancelled
-
-    def cancel(self) -> None:
-        self._task.cancel()
-
-    def check(self) -> None:
-        self._task.check()
-
     def progress(self, fraction: float | None, message: str = "") -> None:
-        self._task.progress(fraction, message.removeprefix(self._drop))
+        self._whole.progress(fraction, message.removeprefix(self._drop))
 
 
 _AT_REST = {

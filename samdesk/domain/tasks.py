@@ -60,3 +60,50 @@ class Task:
         self.check()
         if self._report is not None:
             self._report(Progress(fraction, message))
+
+
+class InnerTask(Task):
+    """A task that passes all on to another; a subclass changes what is reported.
+
+    Parameters
+    ----------
+    whole : Task
+        Its cancel flag is that of both.
+    """
+
+    def __init__(self, whole: Task) -> None:
+        super().__init__()
+        self._whole = whole
+
+    @property
+    def cancelled(self) -> bool:
+        return self._whole.cancelled
+
+    def cancel(self) -> None:
+        self._whole.cancel()
+
+    def check(self) -> None:
+        self._whole.check()
+
+    def progress(self, fraction: float | None, message: str = "") -> None:
+        self._whole.progress(fraction, message)
+
+
+class PartTask(InnerTask):
+    """The task of one of several steps: its progress is a part of the whole's.
+
+    Parameters
+    ----------
+    whole : Task
+    begin, share : float
+        Where the step begins in the whole, and how much of it the step is; in 0..1.
+    said : callable
+        From the step's message to the one of the whole.
+    """
+
+    def __init__(self, whole: Task, begin: float, share: float, said: Callable[[str], str] = str) -> None:
+        super().__init__(whole)
+        self._begin, self._share, self._said = begin, share, said
+
+    def progress(self, fraction: float | None, message: str = "") -> None:
+        self._whole.progress(self._begin + self._share * (fraction or 0.0), self._said(message))

@@ -17,8 +17,8 @@ from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Bounds, FloatArray, Plane, Region, Shape, ShapeKind
 from samdesk.domain.outline import repair
 from samdesk.domain.prompts import Candidate
-from samdesk.domain.tasks import Task
-from samdesk.engines.automask import AutomaskOptions, MaskFound, Output, PartTask, last, rank
+from samdesk.domain.tasks import PartTask, Task
+from samdesk.engines.automask import AutomaskOptions, MaskFound, Output, last, rank
 from samdesk.engines.automask import automask_steps as automask_chip
 from samdesk.engines.base import ENGINES
 

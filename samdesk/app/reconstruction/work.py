@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from samdesk.domain.errors import SamdeskError
-from samdesk.domain.tasks import Task
+from samdesk.domain.tasks import InnerTask, Task
 from samdesk.recon.engines import recon_spec, worker_spec
 
 from .folders import JobFolders
@@ -94,7 +94,7 @@ def make_objects(
     return _outcome(job, ids, [one for one in outcomes if isinstance(one, SamdeskError)], started)
 
 
-class _Staged(Task):
+class _Staged(InnerTask):
     """The task of a job that tells each new stage.
 
     Progress that comes soon after other progress is not announced; a stage may well be followed
@@ -102,23 +102,12 @@ class _Staged(Task):
     """
 
     def __init__(self, task: Task, on_stage: Callable[[], None]) -> None:
-        super().__init__()
-        self._task = task
+        super().__init__(task)
         self._on_stage = on_stage
         self._stage = ""
 
-    @property
-    def cancelled(self) -> bool:
-        return self._task.cancelled
-
-    def cancel(self) -> None:
-        self._task.cancel()
-
-    def check(self) -> None:
-        self._task.check()
-
     def progress(self, fraction: float | None, message: str = "") -> None:
-        self._task.progress(fraction, message)
+        self._whole.progress(fraction, message)
         if message != self._stage:
             self._stage = message
             self._on_stage()

@@ -8,7 +8,6 @@ Works with every engine through `encode` and `predict_batch`; must not know whic
 
 from .generate import MaskFound, automask, automask_steps, last
 from .options import OUTPUTS, AutomaskOptions, Output, read_output
-from .part import PartTask
 from .suppress import rank
 
 __all__ = [
@@ -16,7 +15,6 @@ __all__ = [
     "AutomaskOptions",
     "MaskFound",
     "Output",
-    "PartTask",
     "automask",
     "automask_steps",
     "last",

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from samdesk.domain.geometry import Bounds, FloatArray, Shape
 from samdesk.domain.prompts import PointPrompt, Prompts
-from samdesk.domain.tasks import Task
+from samdesk.domain.tasks import PartTask, Task
 from samdesk.engines.base import CHIP, Embedding, Engine
 
 from .layout import Crop, crops_of, grid
 from .options import AutomaskOptions, Output
-from .part import PartTask
 from .sift import Masks, sift
 from .suppress import rank, suppress
 from .tidy import tidy

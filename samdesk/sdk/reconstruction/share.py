@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from samdesk.domain.tasks import Task
+from samdesk.domain.tasks import PartTask, Task
 
 
-class Share(Task):
+class Share(PartTask):
     """Reports to `whole` as the part of it from `start` to `end`; is cancelled when it is.
 
     Parameters
@@ -18,22 +18,6 @@ class Share(Task):
     """
 
     def __init__(self, whole: Task, start: float, end: float, prefix: str = "") -> None:
-        super().__init__()
-        self._whole = whole
-        self._start = start
-        self._span = end - start
-        self._prefix = prefix
-
-    @property
-    def cancelled(self) -> bool:
-        return self._whole.cancelled
-
-    def cancel(self) -> None:
-        self._whole.cancel()
-
-    def check(self) -> None:
-        self._whole.check()
-
-    def progress(self, fraction: float | None, message: str = "") -> None:
-        said = ": ".join(text for text in (self._prefix, message) if text)
-        self._whole.progress(self._start + self._span * (fraction or 0.0), said)
+        super().__init__(
+            whole, start, end - start, lambda message: ": ".join(text for text in (prefix, message) if text)
+        )

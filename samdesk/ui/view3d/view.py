@@ -735,7 +735,7 @@ def _about(scene: SceneActors) -> str:
     words = [", ".join(labels) or (parts[0].title if len(parts) == 1 else f"{len(parts)} objects")]
     for count, name in ((scene.splats, "splat"), (scene.triangles, "triangle"), (scene.points, "point")):
         if count:
-            words.append(f"{count:,} {name}{'s' if count > 1 else ''}".replace(",", "\u202f"))
+            words.append(f"{count:,} {name}{'s' if count > 1 else ''}")
     return " · ".join(words)
 
 
