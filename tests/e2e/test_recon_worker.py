@@ -115,7 +115,8 @@ def test_the_surroundings_of_another_python_are_clean(
 
 def test_only_modules_of_samdesk_come_along_with_it(rig: Processes) -> None:
     """Not the packages that lie beside it, which are for another Python."""
-    worker = rig.worker(replace(rig.spec(), python=Path(sys.executable)))
+    # not that of the environment: samdesk is installed there, and so on its path
+    worker = rig.worker(replace(rig.spec(), python=Path(sys._base_executable)))
     told = rig.run(worker, "tell_surroundings").details
     assert told["stub"]
     program = Path(__file__).parents[2]
