@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,11 @@ from samdesk.app.reconstruction import ReconJob, SceneObject
 from samdesk.app.workspace import Ask, Workspace
 
 from . import theme
-from .panels.recon import ReconPanel
-from .view3d import View3D, keep_apart
+from .view3d import keep_apart
+
+if TYPE_CHECKING:
+    from .panels.recon import ReconPanel
+    from .view3d.view import View3D
 
 Guard = Callable[[Callable[..., object]], Callable[..., None]]
 
@@ -47,34 +51,60 @@ class Dock3D(QDockWidget):
     ----------
     changing : Signal()
         It is about to be shown or hidden, and the widths are still as they were.
+    wanted : Signal()
+        Make a 3D object of what is selected.
     """
 
     changing = Signal()
+    wanted = Signal()
 
     def __init__(self, workspace: Workspace, ask: Ask, guarded: Guard, parent: QWidget) -> None:
         super().__init__("3D", parent)
         self.setObjectName("3d")
         self._workspace = workspace
         self._reconstructions = workspace.reconstructions
+        self._ask, self._guarded = ask, guarded
         self._previewing = ""  # the job whose preview was shown last
-        self.view = View3D(workspace.jobs, ask, guarded)
-        self.panel = ReconPanel(workspace, workspace.reconstructions, guarded)
+        self._parts: tuple[View3D, ReconPanel] | None = None
+        if keep_apart(self):
+            self.topLevelChanged.connect(guarded(lambda _: self.view.rehouse()))
+        self.topLevelChanged.connect(lambda _: self._show_title_icons())
+        self.visibilityChanged.connect(guarded(lambda _: self.selection_changed()))
+        self._reconstructions.finished.connect(guarded(self._finished))
+        self._reconstructions.previewed.connect(guarded(self._previewed))
+
+    @property
+    def view(self) -> View3D:
+        return self._made()[0]
+
+    @property
+    def panel(self) -> ReconPanel:
+        return self._made()[1]
+
+    def _made(self) -> tuple[View3D, ReconPanel]:
+        """View and panel, made when they are first needed: the window comes up without them."""
+        if self._parts is None:
+            self._parts = self._make()
+        return self._parts
+
+    def _make(self) -> tuple[View3D, ReconPanel]:
+        from .panels.recon import ReconPanel
+        from .view3d.view import View3D
+
+        view = View3D(self._workspace.jobs, self._ask, self._guarded)
+        panel = ReconPanel(self._workspace, self._reconstructions, self._guarded)
         both = QSplitter(Qt.Orientation.Vertical)
         both.setChildrenCollapsible(False)
-        both.addWidget(self.view)
-        both.addWidget(self.panel)
+        both.addWidget(view)
+        both.addWidget(panel)
         both.setStretchFactor(0, 3)
         both.setStretchFactor(1, 2)
         both.setSizes([SIZE[1] * 3 // 5, SIZE[1] * 2 // 5])
         self.setWidget(both)
-        if keep_apart(self):
-            self.topLevelChanged.connect(guarded(lambda _: self.view.rehouse()))
-        self.topLevelChanged.connect(lambda _: self._show_title_icons())
-        self.panel.shown.connect(guarded(self._show_scene))
-        self.panel.job_shown.connect(guarded(self.show_job))
-        self.visibilityChanged.connect(guarded(lambda _: self.selection_changed()))
-        self._reconstructions.finished.connect(guarded(self._finished))
-        self._reconstructions.previewed.connect(guarded(self._previewed))
+        panel.shown.connect(self._guarded(self._show_scene))
+        panel.job_shown.connect(self._guarded(self.show_job))
+        panel.wanted.connect(self.wanted)
+        return view, panel
 
     def selection_changed(self) -> None:
         """Follow the selection, or what its annotations know; nothing is read while nobody looks."""
@@ -99,12 +129,13 @@ class Dock3D(QDockWidget):
     def restyle(self) -> None:
         """Follow the appearance."""
         self._show_title_icons()
-        self.view.restyle()
-        self.panel.restyle()
+        for part in self._parts or ():
+            part.restyle()
 
     def close_view(self) -> None:
         """Give GL back, before the window is destroyed."""
-        self.view.close_view()
+        if self._parts is not None:
+            self.view.close_view()
 
     def _show(self, job: Job[tuple[SceneObject, ...]], own: bool = True) -> None:
         if job.state == "done" and job.result:
@@ -156,10 +187,13 @@ class Dock3D(QDockWidget):
             self._show_title_icons()
 
     def showEvent(self, event: QShowEvent) -> None:
+        self._made()  # a kept layout shows it by another way
         super().showEvent(event)
         self._show_title_icons()
 
     def setVisible(self, visible: bool) -> None:
+        if visible:
+            self._made()
         if visible != self.isVisible():
             self.changing.emit()
         super().setVisible(visible)

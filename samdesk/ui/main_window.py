@@ -169,7 +169,7 @@ class MainWindow(QMainWindow):
         self.dock3d.changing.connect(self._before_3d)
         self.resizeDocks([self.dock], [PANEL_WIDTH], Qt.Orientation.Horizontal)
         self.dock3d.visibilityChanged.connect(self._size_3d)
-        self.dock3d.panel.wanted.connect(lambda: self.actions_["recon.make"].trigger())
+        self.dock3d.wanted.connect(lambda: self.actions_["recon.make"].trigger())
 
     def _before_3d(self) -> None:
         if not self.isVisible():

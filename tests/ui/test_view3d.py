@@ -27,10 +27,9 @@ from samdesk.recon.pose import Camera, Pose
 from samdesk.recon.splat import Splats, write_splats
 from samdesk.ui import theme
 from samdesk.ui.bridge import Bridge
-from samdesk.ui.view3d import View3D
 from samdesk.ui.view3d.foot import scale_of
 from samdesk.ui.view3d.platform import can_embed
-from samdesk.ui.view3d.view import told_apart
+from samdesk.ui.view3d.view import View3D, told_apart
 from samdesk.ui.view3d.viewpoint import Viewpoint, from_photo, preset
 from tests.fakes import FakeAsk
 
@@ -553,7 +552,7 @@ from pathlib import Path
 from PySide6.QtWidgets import QApplication
 from samdesk.app.jobs import Jobs
 from samdesk.ui.bridge import Bridge
-from samdesk.ui.view3d import View3D
+from samdesk.ui.view3d.view import View3D
 from tests.fakes import FakeAsk
 app = QApplication([])
 bridge = Bridge()

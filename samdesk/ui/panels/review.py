@@ -29,7 +29,6 @@ from PySide6.QtWidgets import (
     QPushButton,
     QStackedWidget,
     QStyle,
-    QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableView,
     QToolButton,
@@ -41,6 +40,7 @@ from samdesk.app.review import Review, State
 from samdesk.app.workspace import Workspace
 from samdesk.sdk import area_text
 from samdesk.ui import theme
+from samdesk.ui.cells import RowCells
 
 SCORE, AREA, NOTE = 0, 1, 2
 TITLES = ("Score", "Area", "")
@@ -172,12 +172,8 @@ class ReviewModel(QAbstractTableModel):
         return ""
 
 
-class _Cells(QStyledItemDelegate):
+class _Cells(RowCells):
     """Draws the rows alike in all columns, and the tick so that it can be seen on either background."""
-
-    def initStyleOption(self, option: Any, index: Any) -> None:
-        super().initStyleOption(option, index)
-        option.state &= ~QStyle.StateFlag.State_HasFocus  # the current row is marked as a whole
 
     def paint(self, painter: QPainter, option: Any, index: Any) -> None:
         super().paint(painter, option, index)

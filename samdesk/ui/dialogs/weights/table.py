@@ -11,13 +11,13 @@ from PySide6.QtWidgets import (
     QFrame,
     QHeaderView,
     QStyle,
-    QStyledItemDelegate,
     QTableView,
     QWidget,
 )
 
 from samdesk.app.downloads import TYPE_TITLES, Downloads, Standing
 from samdesk.ui import theme
+from samdesk.ui.cells import RowCells, paint_progress
 from samdesk.weights import Weight
 from samdesk.weights.transfer import size_text
 
@@ -129,12 +129,8 @@ class WeightsModel(QAbstractTableModel):
         return QColor(theme.colors()["muted"]) if quiet and not busy else None
 
 
-class _Cells(QStyledItemDelegate):
+class _Cells(RowCells):
     """Draws rows alike in all columns, and a thin bar under the state of what is under way."""
-
-    def initStyleOption(self, option: Any, index: Any) -> None:
-        super().initStyleOption(option, index)
-        option.state &= ~QStyle.StateFlag.State_HasFocus  # the current row is marked as a whole
 
     def paint(self, painter: QPainter, option: Any, index: Any) -> None:
         super().paint(painter, option, index)
@@ -144,22 +140,11 @@ class _Cells(QStyledItemDelegate):
         standing = model.standing(index.row())
         if not standing.is_busy or standing.fraction is None:
             return
-        chosen = theme.colors()
         selected = bool(option.state & QStyle.StateFlag.State_Selected)
         bar = QRectF(option.rect).adjusted(11, 0, -11, 0)
         bar.setTop(bar.bottom() - BAR - 2)
         bar.setHeight(BAR)
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        back = QColor(chosen["on_accent"] if selected else chosen["line"])
-        back.setAlpha(90 if selected else 255)
-        painter.setBrush(back)
-        painter.drawRoundedRect(bar, BAR / 2, BAR / 2)
-        bar.setWidth(bar.width() * standing.fraction)
-        painter.setBrush(QColor(chosen["on_accent" if selected else "accent"]))
-        painter.drawRoundedRect(bar, BAR / 2, BAR / 2)
-        painter.restore()
+        paint_progress(painter, bar, standing.fraction, selected)
 
 
 class WeightsTable(QTableView):

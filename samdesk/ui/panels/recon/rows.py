@@ -28,6 +28,7 @@ from PySide6.QtWidgets import (
 from samdesk.app.reconstruction import ReconJob, Reconstructions, SceneObject
 from samdesk.recon.engines import RECON_ENGINES
 from samdesk.ui import theme
+from samdesk.ui.cells import paint_progress
 from samdesk.weights.transfer import duration_text
 
 NO_INDEX = QModelIndex()
@@ -199,7 +200,7 @@ class _Rows(QStyledItemDelegate):
         line = QRectF(space.left(), space.top(), space.width(), height)
         state = index.data(STATE_ROLE) or ""
         trouble = bool(index.data(TROUBLE_ROLE))
-        quiet = chosen["on_accent"] if selected else theme.colors()["trouble"] if trouble else chosen["muted"]
+        quiet = chosen["on_accent"] if selected else chosen["trouble"] if trouble else chosen["muted"]
         painter.setFont(option.font)
         painter.setPen(QColor(quiet))
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, state)
@@ -223,19 +224,10 @@ class _Rows(QStyledItemDelegate):
         painter.drawText(line, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
 
     def _bar(self, painter: QPainter, option: Any, fraction: float, selected: bool) -> None:
-        chosen = theme.colors()
         bar = QRectF(option.rect).adjusted(MARGIN, 0, -MARGIN, 0)
         bar.setTop(bar.bottom() - BAR - 1.5)
         bar.setHeight(BAR)
-        back = QColor(chosen["on_accent" if selected else "line"])
-        back.setAlpha(90 if selected else 255)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(back)
-        painter.drawRoundedRect(bar, BAR / 2, BAR / 2)
-        bar.setWidth(bar.width() * min(max(fraction, 0.0), 1.0))
-        painter.setBrush(QColor(chosen["on_accent" if selected else "accent"]))
-        painter.drawRoundedRect(bar, BAR / 2, BAR / 2)
+        paint_progress(painter, bar, fraction, selected)
 
 
 class RowList(QListView):

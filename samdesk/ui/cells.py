@@ -1,0 +1,40 @@
+"""What the lists of the program draw alike: rows marked as a whole, and a thin bar of progress.
+
+Must not know what is listed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QPainter
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate
+
+from . import theme
+
+
+class RowCells(QStyledItemDelegate):
+    """Draws the cells of a row alike in all columns."""
+
+    def initStyleOption(self, option: Any, index: Any) -> None:
+        super().initStyleOption(option, index)
+        option.state &= ~QStyle.StateFlag.State_HasFocus  # the current row is marked as a whole
+
+
+def paint_progress(painter: QPainter, bar: QRectF, fraction: float, selected: bool) -> None:
+    """A bar of which `fraction` (0..1) is done, in a row that is selected or not."""
+    chosen = theme.colors()
+    round_by = bar.height() / 2
+    back = QColor(chosen["on_accent" if selected else "line"])
+    back.setAlpha(90 if selected else 255)
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(back)
+    painter.drawRoundedRect(bar, round_by, round_by)
+    done = QRectF(bar)
+    done.setWidth(bar.width() * min(max(fraction, 0.0), 1.0))
+    painter.setBrush(QColor(chosen["on_accent" if selected else "accent"]))
+    painter.drawRoundedRect(done, round_by, round_by)
+    painter.restore()
