@@ -15,9 +15,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QWheelEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QSurface, QWheelEvent
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
+from shiboken6 import getAllValidWrappers
 
 from samdesk.app.jobs import Jobs
 from samdesk.app.reconstruction.scene import SceneObject
@@ -498,6 +499,18 @@ def test_the_last_wanted_scene_is_shown_and_its_place_is_kept(rig: Rig) -> None:
     assert rig.part_of((74, 141, 246)) > 0.005
     rig.view.show_scene([])
     assert rig.view.scene is None
+
+
+def test_a_closed_view_keeps_no_wrapper_of_a_surface_that_is_gone(rig: Rig) -> None:
+    rig.show(rig.splat("shell", shell(50)))
+    before = surfaces()
+    rig.view.close_view()
+    rig.qtbot.wait(1)
+    assert before - surfaces() == 1  # else PySide takes a later object at that address for the surface
+
+
+def surfaces() -> int:
+    return sum(type(wrapper) is QSurface for wrapper in getAllValidWrappers())
 
 
 def test_it_follows_the_appearance_and_can_be_used_again(rig: Rig) -> None:

@@ -71,6 +71,9 @@ class EmbeddedSurface:
 
     def close(self) -> None:
         self.plotter.close()
+        # WORKAROUND pyvistaqt 0.13: it keeps the surface of the context for ever, and PySide takes the next
+        # object that lies at the same address for that surface.
+        self.plotter._forget_context()
         self.plotter.deleteLater()
 
 
