@@ -297,18 +297,20 @@ class Registry:
     def _refresh(self) -> None:
         if self._shipped_read is None:
             self._shipped_read = _read(self.shipped, "shipped")
-        now = _signature(self.user)
-        if now == self._user_seen:
+        seen = _signature(self.user)
+        if seen == self._user_seen:
             return
-        self._user_seen = now
-        self._user_read = _Read({}, (), ())
-        if now is not None:
+        read = _Read({}, (), ())
+        if seen is not None:
             try:
-                self._user_read = _read(self.user, "user")
+                read = _read(self.user, "user")
             except SamdeskError as error:
                 unread = isinstance(error.__cause__, OSError)
                 self._aside = error.message if unread else _set_aside(self.user, error.message)
-                self._user_seen = None if unread else _signature(self.user)
+                seen = None if unread else _signature(self.user)
+        # in this order, and whole: another thread may be looking
+        self._user_read = read
+        self._user_seen = seen
 
     def _write_user(self, added: Iterable[Weight], drop: Iterable[str]) -> None:
         self._user_seen = None  # another process may have written since
