@@ -8,7 +8,7 @@ where the chip came from, nor keep anything between calls: what is worth keeping
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -153,6 +153,90 @@ class ConceptEngine(Engine, Protocol):
         ...
 
 
+class Frames(Protocol):
+    """The pictures of a video or a z-stack, all of one size; read when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        """Frame `index`, (h, w, 3) RGB uint8."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrackPrompt:
+    """What is said about one object on one frame.
+
+    Attributes
+    ----------
+    frame : int
+    object_id : int
+        Chosen by the caller; prompts of the same id describe the same object.
+    prompts : Prompts
+        In the frame's array pixels. Text is for a tracker that `finds`.
+    """
+
+    frame: int
+    object_id: int
+    prompts: Prompts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackedFrame:
+    """What was found on one frame: for each object that is seen there, its answer."""
+
+    frame: int
+    found: Mapping[int, MaskLogits]
+
+
+class Tracker(Protocol):
+    """Follows objects through frames. Keeps its model between calls, nothing else; one call at a time.
+
+    Attributes
+    ----------
+    name, title, identity, device, nbytes
+        As in `Engine`.
+    """
+
+    name: str
+    title: str
+    identity: str
+    device: str
+    nbytes: int
+
+    def track(
+        self,
+        frames: Frames,
+        asked: Sequence[TrackPrompt],
+        task: Task,
+        *,
+        start: int = 0,
+        count: int | None = None,
+    ) -> Iterator[TrackedFrame]:
+        """Follow the objects from frame `start` on, one frame after the other.
+
+        Each frame is read and encoded once. Frames before a prompt do not know of it. Progress is
+        told by frames; a cancel is noticed before each.
+
+        Parameters
+        ----------
+        frames : Frames
+        asked : sequence of TrackPrompt
+            On any of the frames that are looked at. An object is looked for from its first prompt on.
+        task : Task
+        start : int
+            The first frame to look at.
+        count : int, optional
+            Frames to look at; all from `start` on when not given.
+
+        Raises
+        ------
+        SamdeskError
+            When a prompt lies on no such frame, or holds what this tracker cannot use.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
     """A row of the table: where the class is, and what to tell about it before it is imported.
@@ -170,6 +254,8 @@ class EngineSpec:
         Group of optional libraries that it needs; empty: none.
     packages : tuple of str
         The libraries of that group that it imports.
+    tracker : str
+        "module:Class" of its `Tracker`; empty: frames are followed one by one with its `Engine`.
     """
 
     name: str
@@ -179,6 +265,7 @@ class EngineSpec:
     finds: bool = False
     extra: str = ""
     packages: tuple[str, ...] = ()
+    tracker: str = ""
 
     @property
     def needs_weights(self) -> bool:
@@ -217,6 +304,7 @@ ENGINES: Mapping[str, EngineSpec] = {
             },
             extra="models",
             packages=("torch", "torchvision", "sam2"),
+            tracker="samdesk.engines.sam2_video:Sam2Tracker",
         ),
         EngineSpec(
             "sam3",
@@ -226,6 +314,7 @@ ENGINES: Mapping[str, EngineSpec] = {
             finds=True,
             extra="sam3",
             packages=("torch", "torchvision", "sam3", "open_clip"),
+            tracker="samdesk.engines.sam3.video:Sam3Tracker",
         ),
     )
 }
@@ -258,9 +347,16 @@ def load_engine(name: str, **options: Any) -> Engine:
     return engine
 
 
-def import_engine(spec: EngineSpec) -> Any:
-    """The engine's class, imported now; errors as `load_engine`."""
-    module, _, attribute = spec.target.partition(":")
+def load_tracker(name: str, **options: Any) -> Tracker:
+    """Import and build the tracker of an engine that has one; errors as `load_engine`."""
+    spec = engine_spec(name)
+    tracker: Tracker = import_engine(spec, spec.tracker)(**options)
+    return tracker
+
+
+def import_engine(spec: EngineSpec, target: str = "") -> Any:
+    """The engine's class (or what `target` names), imported now; errors as `load_engine`."""
+    module, _, attribute = (target or spec.target).partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:

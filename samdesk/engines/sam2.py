@@ -1,8 +1,8 @@
 """`Sam2Engine`: SAM 2 and SAM 2.1 on one chip, with the modules of the package `sam2`.
 
-`build_model` makes the network that a weight file belongs to, and `Encoder` runs its image path.
-The memory of the video path is loaded with the rest, so that a file is checked as a whole, and
-then let go. Must not know where a chip comes from.
+`load_model` makes the network that a weight file belongs to, and `Encoder` runs its image path;
+`sam2_video` uses both. The memory of the video path is loaded with the rest, so that a file is
+checked as a whole, and then let go. Must not know where a chip comes from.
 
 The network sees the chip stretched to a square and answers on a grid of a quarter of that side,
 which covers exactly the chip.
@@ -26,7 +26,7 @@ from samdesk.domain.prompts import Prompts
 from samdesk.domain.tasks import Task
 
 from .base import BatchLogits, Embedding, MaskLogits
-from .checkpoint import load_into, read_state
+from .checkpoint import CheckpointInfo, load_into, read_state
 from .decoder import Asker, FastDecoder, Frame, ImageTerms
 from .runtime import autocast, device_title, dtype_name, memory_guard, need, pick_device, pick_precision
 
@@ -35,6 +35,9 @@ SIZES: Mapping[str, str] = {"sam2_t": "t", "sam2_s": "s", "sam2_bp": "b+", "sam2
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the red, green and blue of the pictures that the encoder was trained on, as parts of 255."""
+
+SIDE = 1024
+"""Width and height of the square that the network was trained on."""
 
 STABLE = {
     "dynamic_multimask_via_stability": True,
@@ -70,7 +73,7 @@ class _WithoutMemory(TorchFunctionMode):
         return func(*args, **options)
 
 
-def build_model(type: str, version: str) -> torch.nn.Module:
+def build_model(type: str, version: str, side: int = SIDE) -> torch.nn.Module:
     """The network of a model type, as the package configures it, its weights still on "meta".
 
     The package sets hydra up when it is imported, unless the program has done so already; as the
@@ -82,6 +85,8 @@ def build_model(type: str, version: str) -> torch.nn.Module:
         A key of `SIZES`.
     version : str
         "2" or "2.1".
+    side : int
+        Width and height of the square that it sees; a multiple of 64.
 
     Raises
     ------
@@ -91,12 +96,29 @@ def build_model(type: str, version: str) -> torch.nn.Module:
     package, omegaconf, hydra = need("sam2"), need("omegaconf"), need("hydra.utils")
     name = f"configs/sam{version}/sam{version}_hiera_{SIZES[type]}.yaml"
     config = omegaconf.OmegaConf.load(Path(package.__path__[0]) / name).model
-    config.sam_mask_decoder_extra_args = STABLE
+    config.image_size, config.sam_mask_decoder_extra_args = side, STABLE
     for part in (config.image_encoder.neck, config.memory_encoder):
         part.position_encoding.warmup_cache = False  # would be computed on the first GPU
     with _WithoutMemory():
         model: torch.nn.Module = hydra.instantiate(config)
     return model.eval()
+
+
+def load_model(weights: Path, task: Task, side: int = SIDE) -> tuple[CheckpointInfo, Any]:
+    """What a weight file holds, and its network with the weights, on the CPU.
+
+    Raises
+    ------
+    SamdeskError
+        When the file cannot be read or is not of this family, or a package is missing.
+    """
+    info, state = read_state(weights, task)
+    if info.family != Sam2Engine.name:
+        raise SamdeskError(f"{weights} holds {info.title}, not SAM 2.", f"Open it as {info.title}.")
+    task.progress(None, f"Building {info.title}")
+    model = build_model(info.type, info.version, side)
+    load_into(model, state, weights)
+    return info, model.requires_grad_(False)
 
 
 class _NoPositions(torch.nn.Module):
@@ -116,16 +138,19 @@ class Encoder:
     ----------
     model : SAM2Base
         With weights, on the device to compute on.
+    has_memory : bool
+        The maps meet a memory of earlier pictures; else the one that stands for none is added.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, has_memory: bool = False) -> None:
         self.side: int = model.image_size
         self.scalp: int = model.image_encoder.scalp
         self.trunk = model.image_encoder.trunk
         self.neck = model.image_encoder.neck
         self.neck.position_encoding = _NoPositions()
         self.narrow = (model.sam_mask_decoder.conv_s0, model.sam_mask_decoder.conv_s1)
-        self.no_memory = model.no_mem_embed if model.directly_add_no_mem_embed else None
+        adds_none = model.directly_add_no_mem_embed and not has_memory
+        self.no_memory = model.no_mem_embed if adds_none else None
         self.device: torch.device = model.device
         self._windows = need("sam2.modeling.backbones.utils")
         self._pool = need("sam2.modeling.backbones.hieradet").do_pool
@@ -238,19 +263,14 @@ class Sam2Engine:
         task = task or Task()
         self._where = pick_device(device)
         self._dtype = pick_precision(self._where, precision)
-        info, state = read_state(weights, task)
-        if info.family != self.name:
-            raise SamdeskError(f"{weights} holds {info.title}, not SAM 2.", f"Open it as {info.title}.")
+        info, model = load_model(weights, task)
         self.type, self.title = info.type, info.title
         self.identity = f"{info.type}:{info.digest}:{dtype_name(self._dtype)}"
         self.device = str(self._where)
-        task.progress(None, f"Building {self.title}")
-        model: Any = build_model(info.type, info.version)
-        load_into(model, state, weights)
         task.progress(None, f"Moving to {device_title(self._where)}")
         model.memory_attention = model.memory_encoder = None
         with memory_guard("loading its weights", self.title, self._where):
-            model = model.requires_grad_(False).to(self._where)
+            model = model.to(self._where)
             self._encoder = Encoder(model)
             decoder = FastDecoder(model.sam_prompt_encoder, model.sam_mask_decoder)
         kept = (model.image_encoder, model.sam_prompt_encoder, model.sam_mask_decoder)

@@ -7,12 +7,15 @@ from .chips import chip_at, chip_downsample, clip_to_image, wider_chip
 from .image import Image, area_text, open_image, pixel_text
 from .loading import EnginePool, find_weights, load_segmenter, usable_weights
 from .segmenter import MaskOptions, Segmenter, provenance
+from .tracking import Following, PictureFrames, load_tracker, track
 from .weights import download_weight, get_weight, list_weights
 
 __all__ = [
     "EnginePool",
+    "Following",
     "Image",
     "MaskOptions",
+    "PictureFrames",
     "Segmenter",
     "area_text",
     "chip_at",
@@ -23,9 +26,11 @@ __all__ = [
     "get_weight",
     "list_weights",
     "load_segmenter",
+    "load_tracker",
     "open_image",
     "pixel_text",
     "provenance",
+    "track",
     "usable_weights",
     "wider_chip",
 ]

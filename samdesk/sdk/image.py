@@ -1,4 +1,4 @@
-"""`open_image` and `Image`: an open image together with how it is shown.
+"""`open_image`, `image_of` and `Image`: an open image together with how it is shown.
 
 Must not know engines: what they see is what `Image.read` gives.
 """
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samdesk.domain.geometry import Plane, Region
-from samdesk.images.contrast import Display, auto_display, render_region
+from samdesk.images.contrast import ChannelDisplay, Display, auto_display, render_region
 from samdesk.images.readers import open_source
+from samdesk.images.readers.flat import from_array
 from samdesk.images.source import ImageSource, PixelSize
 from samdesk.images.tiles import BlockCache
 
@@ -91,6 +92,27 @@ def open_image(path: str | Path, display: Display | None = None, blocks: BlockCa
     except BaseException:
         source.close()
         raise
+
+
+def image_of(pixels: NDArray[np.uint8] | NDArray[np.uint16], identity: str, name: str = "picture") -> Image:
+    """An image from pixels in memory.
+
+    Parameters
+    ----------
+    pixels : ndarray, (h, w) gray or (h, w, 3) RGB
+        8 bits are shown as they are, 16 bits over the range that they use. Shared, not copied,
+        and read-only from now on.
+    identity : str
+        By which caches know the pixels; the same for the same pixels only.
+    name : str
+        What the user calls it.
+    """
+    source = from_array(Path(name), pixels, identity)
+    if source.dtype == np.uint8:
+        display = Display(tuple(ChannelDisplay(True, 0.0, 255.0, one.color) for one in source.channels))
+    else:
+        display = auto_display(source)
+    return Image(source, display, BlockCache(0))  # the blocks are in memory as it is
 
 
 def area_text(area: float, pixel_size: PixelSize | None) -> str:

@@ -45,7 +45,7 @@ class EnginePool:
         """The engine with these weights on this device; errors as the engine's own."""
         with self._lock:
             task.check()
-            key = (spec.name, weights.resolve(), _stamp(weights), device)
+            key = (spec.name, weights.resolve(), stamp(weights), device)
             engine = self._loaded.get(key)
             if engine is None:
                 engine = self._loaded[key] = self._load(spec, weights, device, task)
@@ -125,7 +125,7 @@ def load_segmenter(
 
     def load(task: Task) -> Engine:
         # reading a file takes as long as its hash, and needs torch: not before it is asked for
-        chosen = spec or engine_spec(_recognised_type(path, task))
+        chosen = spec or engine_spec(recognised_type(path, task))
         engine = pool.load(chosen, path, device, task)
         found = engine.identity.partition(":")[0]
         if wanted_type is not None and found in chosen.types and found != wanted_type:
@@ -200,7 +200,8 @@ def _check_here(registry: Registry, weight: Weight) -> None:
         )
 
 
-def _recognised_type(path: Path, task: Task) -> str:
+def recognised_type(path: Path, task: Task) -> str:
+    """The model type of a weight file; `SamdeskError` when it cannot be read."""
     try:
         from samdesk.engines.checkpoint import recognise
     except ModuleNotFoundError as error:
@@ -228,7 +229,8 @@ def _looks_like_a_path(text: str) -> bool:
     return "/" in text or "\\" in text or text.endswith((".pt", ".pth", ".safetensors", ".ckpt", ".bin"))
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def stamp(path: Path) -> tuple[int, int]:
+    """What changes when a weight file is replaced; `SamdeskError` when it is gone."""
     try:
         found = path.stat()
     except OSError as error:

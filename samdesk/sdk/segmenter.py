@@ -274,7 +274,7 @@ class Segmenter:
         self, answer: MaskLogits, chip: Region, size: tuple[int, int], options: MaskOptions
     ) -> Candidate:
         outline = logits_to_shape(
-            _smoothed(answer, chip, options.smooth_px),
+            smoothed(answer, chip, options.smooth_px),
             chip,
             options.threshold,
             options.min_area_px,
@@ -294,7 +294,8 @@ def _since(started: float) -> float:
     return 1e3 * (time.perf_counter() - started)
 
 
-def _smoothed(answer: MaskLogits, chip: Region, smooth_px: float) -> Any:
+def smoothed(answer: MaskLogits, chip: Region, smooth_px: float) -> Any:
+    """The logits of an answer, (h, w) float32, after a Gaussian of so many pixels of the chip."""
     if smooth_px <= 0:
         return answer.logits
     width, height = answer.extent or (chip.width, chip.height)

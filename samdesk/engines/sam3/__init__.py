@@ -2,7 +2,8 @@
 
 `model` builds and fills the network, `compat` keeps side effects of the package sam3 away,
 `vocabulary` finds its words, `exemplars` turns boxes into its numbers. The interactive head is
-SAM 2's and is run by `samdesk.engines.decoder`. Must not know where a chip comes from.
+SAM 2's and is run by `samdesk.engines.decoder`. `video` follows objects through frames with the same
+network. Must not know where a chip comes from.
 
 The network sees the chip stretched to a square and answers on a grid of a quarter of that side,
 which covers exactly the chip.
@@ -75,6 +76,8 @@ class Sam3Engine:
 
     name = "sam3"
     title = "SAM 3"
+    _follows = False
+    """Whether the parts for videos are loaded."""
 
     def __init__(
         self,
@@ -96,7 +99,7 @@ class Sam3Engine:
                     f"{weights.name} holds weights of {info.title}, not of SAM 3.", "Choose it as that model."
                 )
             task.progress(None, f"Building {self.title}")
-            network = build_model(config)
+            network = build_model(config, self._follows)
             task.progress(None, f"Moving {self.title} to {device_title(self._where)}")
             self._network = fill(network, state, weights, self._where)
             head = self._network.tracker
@@ -115,14 +118,8 @@ class Sam3Engine:
         What only a search needs is computed in the search, from the same features: it would take
         three times the memory of all the rest.
         """
-        doing = "Encoding the image"
-        task.progress(0.0, doing)
-        trunk = self._network.neck.trunk
         with self._computing("encoding the image"):
-            pixels = _input_image(chip, self._side).to(self._where)
-            with autocast(self._where, self._dtype), _watched([trunk], trunk.blocks, task, doing):
-                features = trunk(pixels)[-1]
-            return self._embedding(features.float(), chip.shape[1], chip.shape[0], task)
+            return self._embedding(self._features(chip, task), chip.shape[1], chip.shape[0], task)
 
     def predict(
         self, embedding: Embedding, prompts: Prompts, task: Task, multimask: bool | None = None
@@ -190,16 +187,29 @@ class Sam3Engine:
         with memory_guard(doing, self.title, self._where), torch.inference_mode():
             yield
 
+    def _features(self, chip: NDArray[np.uint8], task: Task) -> torch.Tensor:
+        """The image encoder's last features, float32."""
+        doing, trunk = "Encoding the image", self._network.neck.trunk
+        task.progress(0.0, doing)
+        pixels = _input_image(chip, self._side).to(self._where)
+        with autocast(self._where, self._dtype), _watched([trunk], trunk.blocks, task, doing):
+            features: torch.Tensor = trunk(pixels)[-1]
+        return features.float()
+
     def _embedding(self, features: torch.Tensor, width: int, height: int, task: Task) -> Embedding:
-        head = self._network.tracker
-        fine, middle, coarse = self._levels(self._network.neck.sam2_convs, features, task)
-        high_res = [head.sam_mask_decoder.conv_s0(fine), head.sam_mask_decoder.conv_s1(middle)]
-        image = coarse + head.no_mem_embed.view(1, -1, 1, 1)
+        *high_res, coarse = self._interactive(features, task)
+        image = coarse + self._network.tracker.no_mem_embed.view(1, -1, 1, 1)
         terms: ImageTerms = self._asker.decoder.image(image, high_res)
         task.check()
         data = {FEATURES: features, TERMS: terms}
         nbytes = features.numel() * features.element_size() + terms.nbytes
         return Embedding(self.identity, width, height, data, nbytes)
+
+    def _interactive(self, features: torch.Tensor, task: Task) -> list[torch.Tensor]:
+        """The feature maps that the interactive head reads, finest first; float32."""
+        decoder = self._network.tracker.sam_mask_decoder
+        fine, middle, coarse = self._levels(self._network.neck.sam2_convs, features, task)
+        return [decoder.conv_s0(fine), decoder.conv_s1(middle), coarse]
 
     def _levels(self, neck: Any, features: torch.Tensor, task: Task) -> list[torch.Tensor]:
         """The feature maps that one of the two necks makes, finest first; float32."""

@@ -1,9 +1,10 @@
 """The package sam3 without what it does beside its work.
 
-Importing sam3 0.1.4 also imports its video and training parts: they need triton, psutil and
-pycocotools, which an image needs not, and triton is not to be had on every system. It turns on
+Importing sam3 0.1.4 also imports its parts for CUDA and for training: they need triton, psutil and
+pycocotools, which nothing here uses, and triton is not to be had on every system. It turns on
 TF32 for the whole process and writes to the root logger. Its builders put tensors on "cuda"
-whatever the device. All of that is met here. Must not know the engine, nor any weights.
+whatever the device, and so does its tracker. All of that is met here. Must not know the engine, nor
+any weights.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from samdesk.engines.runtime import need
 from samdesk.engines.torchvision_ops import disarm_torchvision
 
 VIDEO_ONLY = ("triton", "triton.language", "psutil", "pycocotools", "pycocotools.mask")
-"""What sam3 imports for videos and training alone."""
+"""What sam3 imports for its own video model and for training alone."""
 
 
 def sam3_module(name: str) -> Any:
@@ -132,7 +133,7 @@ class _Unallocated(TorchFunctionMode):
         if func is torch.linspace:
             # the depths at which blocks are dropped in training are read as numbers
             kwargs["device"] = "cpu"
-        elif kwargs.get("device") == "cuda":
+        elif str(kwargs.get("device")) == "cuda":
             kwargs["device"] = "meta"
         return func(*args, **kwargs)
 
@@ -146,3 +147,31 @@ class Unpinned(TorchFunctionMode):
         if func is torch.Tensor.pin_memory:
             return args[0]
         return func(*args, **(kwargs or {}))
+
+
+class Unmoved(Unpinned):
+    """Leaves tensors on their device besides: the tracker sends its memories to the current CUDA device."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func is torch.Tensor.cuda:
+            return args[0]
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+@contextmanager
+def tracking() -> Iterator[None]:
+    """Run the tracker: `Unmoved`, and torch's choice of attention kernels is afterwards as it was.
+
+    Its attention allows them all, for the whole process.
+    """
+    kernels: Any = torch.backends.cuda
+    before = kernels.flash_sdp_enabled(), kernels.mem_efficient_sdp_enabled(), kernels.math_sdp_enabled()
+    try:
+        with Unmoved():
+            yield
+    finally:
+        kernels.enable_flash_sdp(before[0])
+        kernels.enable_mem_efficient_sdp(before[1])
+        kernels.enable_math_sdp(before[2])

@@ -84,14 +84,14 @@ class Network(nn.Module):
     ----------
     detector : sam3.model.sam3_image.Sam3Image
         Finds all instances.
-    tracker : InteractiveHead
-        Finds one object by points and boxes.
+    tracker : InteractiveHead or sam3.model.sam3_tracker_base.Sam3TrackerBase
+        Finds one object by points and boxes; the latter also follows it through frames.
     """
 
-    def __init__(self, detector: Any, tracker: InteractiveHead) -> None:
+    def __init__(self, detector: Any, tracker: nn.Module) -> None:
         super().__init__()
         self.detector: Any = detector
-        self.tracker = tracker
+        self.tracker: Any = tracker
 
     @property
     def neck(self) -> Any:
@@ -131,8 +131,14 @@ class InteractiveHead(nn.Module):
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, HIDDEN))
 
 
-def build_model(config: Sam3Config = Sam3Config()) -> Network:
+def build_model(config: Sam3Config = Sam3Config(), follows: bool = False) -> Network:
     """The network without weights, in evaluation mode; its tensors lie on the device "meta".
+
+    Parameters
+    ----------
+    config : Sam3Config
+    follows : bool
+        With the parts that carry an object from frame to frame.
 
     Raises
     ------
@@ -146,7 +152,8 @@ def build_model(config: Sam3Config = Sam3Config()) -> Network:
         with without_memory():
             # the package's own builder would also make its Sam3TrackerPredictor, which turns on
             # autocast for the whole thread
-            network = Network(_detector(builder, config, tokenizer), InteractiveHead(config))
+            head = _tracker(builder, config) if follows else InteractiveHead(config)
+            network = Network(_detector(builder, config, tokenizer), head)
     except (AttributeError, TypeError) as error:
         version = importlib.metadata.version("sam3")
         raise SamdeskError(
@@ -168,7 +175,8 @@ def fill(network: Network, state: Mapping[str, torch.Tensor], path: Path, device
     """
     from samdesk.engines.checkpoint import load_into
 
-    load_into(network, used(state), path)
+    follows = not isinstance(network.tracker, InteractiveHead)
+    load_into(network, used(state, follows), path)
     text = network.text_encoder.encoder
     text.register_buffer("attn_mask", text.build_causal_mask(), persistent=False)
     network.to(device)
@@ -176,12 +184,51 @@ def fill(network: Network, state: Mapping[str, torch.Tensor], path: Path, device
     side = network.tracker.sam_prompt_encoder.image_embedding_size[0]
     decoder.compilable_cord_cache = decoder._get_coords(side, side, device)
     decoder.compilable_stored_size = (side, side)
+    if follows:
+        _place_constants(network.tracker, side, device)
     return network
 
 
-def used(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What one image needs of a published state dict."""
-    return {key: value for key, value in state.items() if key.startswith(("detector.", *INTERACTIVE))}
+def used(state: Mapping[str, torch.Tensor], follows: bool = False) -> dict[str, torch.Tensor]:
+    """What one image needs of a published state dict, or (`follows`) a row of frames."""
+    parts = ("detector.", "tracker.") if follows else ("detector.", *INTERACTIVE)
+    return {key: value for key, value in state.items() if key.startswith(parts)}
+
+
+def _tracker(builder: Any, config: Sam3Config) -> Any:
+    """The package's tracker with the published numbers; under the names of the checkpoint."""
+    memory = builder._create_tracker_maskmem_backbone()
+    memory.mask_downsampler.interpol_size = [16 * config.grid] * 2
+    tracker = sam3_module("sam3.model.sam3_tracker_base").Sam3TrackerBase(
+        backbone=None,
+        transformer=builder._create_tracker_transformer(),
+        maskmem_backbone=memory,
+        num_maskmem=7,
+        image_size=config.image_size,
+        backbone_stride=config.patch_size,
+        max_cond_frames_in_attn=4,
+        multimask_output_in_sam=True,
+        multimask_output_for_tracking=True,
+        multimask_min_pt_num=0,
+        multimask_max_pt_num=1,
+        sam_mask_decoder_extra_args={
+            "dynamic_multimask_via_stability": True,
+            "dynamic_multimask_stability_delta": 0.05,
+            "dynamic_multimask_stability_thresh": 0.98,
+        },
+        use_memory_selection=True,
+    )
+    # a correction starts from the mask that was found so far, as in the package's own predictor
+    tracker.iter_use_prev_mask_pred = True
+    return tracker
+
+
+def _place_constants(tracker: Any, side: int, device: torch.device) -> None:
+    """Compute what the tracker keeps beside its weights, which has no values on the device "meta"."""
+    tracker.maskmem_backbone.position_encoding.cache.clear()
+    for layer in tracker.transformer.encoder.layers:
+        for attention in (layer.self_attn, layer.cross_attn_image):
+            attention.freqs_cis = attention.compute_cis(end_x=side, end_y=side, device=device)
 
 
 def _detector(builder: Any, config: Sam3Config, tokenizer: Any) -> Any:

@@ -8,13 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Plane
 from samdesk.images.readers.base import (
-    BLOCK,
     CONVERT,
     RGB,
     BlockSource,
@@ -23,9 +21,8 @@ from samdesk.images.readers.base import (
     identity_of,
     make_channels,
     make_levels,
-    on_white,
-    reason,
 )
+from samdesk.images.readers.decoding import decode
 from samdesk.images.readers.picture import Header, picture_format, read_header
 from samdesk.images.source import Level, Pixels
 
@@ -67,20 +64,25 @@ def open_flat(path: Path) -> FlatSource | None:
     if header is None:
         return None
     _check_size(path, header, len(data))
-    if not header.complete:
-        raise damaged(path, f"the {header.format} file is truncated")
-    return from_array(path, _upright(_decode(path, data, header), header.orientation))
+    try:
+        return from_array(path, decode(data.data, header))
+    except ValueError as error:
+        raise damaged(path, str(error)) from error
 
 
-def from_array(path: Path, pixels: Pixels) -> FlatSource:
-    """A source of one level from pixels in memory: (h, w) or (h, w, 3) RGB."""
+def from_array(path: Path, pixels: Pixels, identity: str = "") -> FlatSource:
+    """A source of one level from pixels in memory: (h, w) or (h, w, 3) RGB.
+
+    Shared, not copied, where contiguous, and read-only from now on. Without an identity there has
+    to be a file, of which it is taken.
+    """
     pixels = np.ascontiguousarray(pixels)
     pixels.flags.writeable = False
     height, width = pixels.shape[:2]
     return FlatSource(
         path=path,
         name=path.name,
-        identity=identity_of(path),
+        identity=identity or identity_of(path),
         levels=make_levels([(width, height)]),
         dtype=pixels.dtype,
         kind="rgb" if pixels.ndim == 3 else "multichannel",
@@ -104,35 +106,6 @@ def _check_size(path: Path, header: Header, size: int) -> None:
             f"{claim}; {header.format} files are opened up to {MAX_PIXELS // 1_000_000:,} megapixels.",
             "An image of this size needs a tiled file. " + CONVERT,
         )
-
-
-def _decode(path: Path, data: Pixels, header: Header) -> Pixels:
-    try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    except (cv2.error, MemoryError) as error:
-        raise damaged(path, f"{header.width:,} × {header.height:,} px: {reason(error)}") from error
-    if pixels is None or pixels.shape[:2] != (header.height, header.width):
-        raise damaged(path, f"its {header.format} data is damaged")
-    if pixels.ndim == 2:
-        gray: Pixels = pixels
-        return gray
-    if pixels.shape[2] == 3:
-        rgb: Pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
-        return rgb
-    rgba = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA, dst=pixels)
-    bands = [on_white(rgba[y : y + BLOCK]) for y in range(0, len(rgba), BLOCK)]  # bounds the float copy
-    return np.concatenate(bands)
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Apply an EXIF orientation: rows and columns exchanged from 5 on, then mirrored."""
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
 
 
 def _in_words(size: int) -> str:

@@ -76,6 +76,9 @@ def read_header(data: bytes | memoryview) -> Header | None:
         raise ValueError("it ends within its header") from error
 
 
+MOST_BLOCKS = 1_000_000
+"""Blocks of a file that are looked at: one of nothing but blocks would take minutes to read."""
+
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 3, 4: 4, 6: 4}  # palettes and gray with alpha are decoded to colors
 _DEFLATE = 1032  # the best ratio that deflate can reach
 
@@ -88,7 +91,9 @@ def _png(view: memoryview) -> Header:
     least = width * height * stored // 8 // _DEFLATE
     header = Header("PNG", width, height, max(depth, 8) * _PNG_SAMPLES[color], least_bytes=least)
     orientation, position = 1, 8
-    while position + 12 <= len(view):
+    for _ in range(MOST_BLOCKS):
+        if position + 12 > len(view):
+            break
         (size,) = struct.unpack_from(">I", view, position)
         name = bytes(view[position + 4 : position + 8])
         if name == b"eXIf":
@@ -101,7 +106,7 @@ def _png(view: memoryview) -> Header:
 
 def _jpeg(view: memoryview) -> Header:
     position, orientation, frame = 2, 1, None
-    while True:
+    for _ in range(MOST_BLOCKS):
         if view[position] != 0xFF:
             raise ValueError("its header is damaged")
         marker = view[position + 1]
@@ -140,7 +145,9 @@ def _webp(view: memoryview) -> Header:
     else:
         raise ValueError("its header is damaged")
     orientation, position = 1, 12
-    while position + 8 <= len(view):
+    for _ in range(MOST_BLOCKS):
+        if position + 8 > len(view):
+            break
         (size,) = struct.unpack_from("<I", view, position + 4)
         if bytes(view[position : position + 4]) == b"EXIF":
             orientation = _exif(bytes(view[position + 8 : position + 8 + size]).removeprefix(b"Exif\0\0"))
