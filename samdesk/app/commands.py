@@ -51,6 +51,8 @@ class View(Protocol):
     def show_engines3d(self) -> None: ...
     def open_3d_files(self, files: list[Path]) -> None: ...
     def open_log(self) -> None: ...
+    def open_link(self, url: str) -> None: ...
+    def copy_text(self, text: str) -> None: ...
     def open_folder(self) -> None: ...
     def close_window(self) -> None: ...
 
@@ -105,6 +107,8 @@ WHEN: dict[str, Callable[[Workspace], bool]] = {
     "z": lambda w: w.image is not None and w.image.source.size_z > 1,
     "t": lambda w: w.image is not None and w.image.source.size_t > 1,
     "unsaved": lambda w: w.unsaved > 0,
+    "server": lambda w: w.serving.available,
+    "serving": lambda w: w.serving.is_on,
 }
 
 
@@ -188,6 +192,13 @@ def _open_3d(c: Context) -> None:
         c.view.open_3d_files(files)
 
 
+def _copy_address(c: Context) -> None:
+    c.view.copy_text(c.workspace.serving.qupath_url)
+    c.workspace.notice.emit(
+        Notice("info", f"{c.workspace.serving.qupath_url} is copied.", "Paste it in QuPath's SAM window.")
+    )
+
+
 def _drop(c: Context) -> None:
     c.workspace.tool.leave()
     c.workspace.session.drop()
@@ -231,9 +242,17 @@ COMMANDS = {
         Command("file.export", "Export GeoJSON…", ("Ctrl+E",), "File/2", "annotations", _export),
         Command("save.retry", "Try Saving Again", (), "File/2", "unsaved",
                 lambda c: c.workspace.retry_saving()),
-        Command("file.close", "Close Image", ("Ctrl+W",), "File/3", "image",
+        Command("server.answer", "Answer QuPath and Other Programs", (), "File/3", "server",
+                lambda c: c.workspace.serving.toggle(),
+                "Programs of this computer may ask the models of this window"),
+        Command("server.copy", "Copy Address for QuPath", (), "File/3", "serving", _copy_address,
+                "For Extensions > SAM in QuPath, as its server"),
+        Command("server.docs", "Server Documentation", (), "File/3", "serving",
+                lambda c: c.view.open_link(f"{c.workspace.serving.url}/docs"),
+                "What programs can ask, in the browser"),
+        Command("file.close", "Close Image", ("Ctrl+W",), "File/4", "image",
                 lambda c: c.workspace.close_image()),
-        Command("app.quit", "Quit", ("Ctrl+Q",), "File/3", "always", lambda c: c.view.close_window()),
+        Command("app.quit", "Quit", ("Ctrl+Q",), "File/4", "always", lambda c: c.view.close_window()),
         Command("edit.undo", "Undo", ("Ctrl+Z",), "Edit", "undo", lambda c: c.workspace.history.undo()),
         Command("edit.redo", "Redo", ("Ctrl+Shift+Z", "Ctrl+Y"), "Edit", "redo",
                 lambda c: c.workspace.history.redo()),

@@ -287,6 +287,8 @@ LANES = {
     "weights": 1,
     "3d": 1,
     "3d check": 1,
+    "requests": 2,
+    "serve": 1,
 }
 """Lane names and their number of threads. Prompts on what is encoded have a lane of their own, as
 encoding can take a minute. Sketches are what an engine without a model answers while
@@ -294,7 +296,8 @@ the model is not ready. The journal has a lane of its own so that no import
 can stand between an accepted edit and the disk, and zoom levels have one so that nothing waits
 for them. On `weights` gigabytes are read to be checked or copied, beside the downloads on
 `http`. `3d` waits for the one worker process, which can take an hour;
-`3d check` for one that only says what it lacks."""
+`3d check` for one that only says what it lacks. On `requests` the server decodes what it was sent;
+`serve` is the server's own thread for as long as it answers."""
 
 
 class Jobs:

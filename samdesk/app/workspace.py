@@ -11,6 +11,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -43,6 +44,7 @@ from .precompute import Preparing, visible_ready_chips
 from .reconstruction import Reconstructions, SceneObject
 from .recovery import Mark
 from .review import Review
+from .serving import Serving, Start
 from .session import PromptSession
 from .settings import Settings
 from .tools import TOOLS, Tool
@@ -57,6 +59,10 @@ NOT_SET_UP = ("start", "missing_module", "missing_weights")
 
 FLUSH_S = 5.0
 """How long closing waits for edits that are being written."""
+
+
+Server = Callable[["Workspace", Callable[[str], None]], Job[None]]
+"""Answers other programs with a workspace's models; tells its address once it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,17 @@ class _Opened:
 class Workspace:
     """One window's worth of state.
 
+    Parameters
+    ----------
+    jobs, settings
+    segmenter : Segmenter
+        The classical engine.
+    ask : Ask, optional
+    registry : Registry, optional
+        By default the user's, read when it is first needed.
+    load_server : callable, optional
+        Loads what answers other programs; None when this build cannot.
+
     Attributes
     ----------
     image_changed : Signal()
@@ -131,6 +148,7 @@ class Workspace:
         segmenter: Segmenter,
         ask: Ask | None = None,
         registry: Registry | None = None,
+        load_server: Callable[[], Server] | None = None,
     ) -> None:
         self.jobs = jobs
         self.settings = settings
@@ -166,6 +184,9 @@ class Workspace:
         self._tools["example"] = ExampleTool(self.finding, positive=True)
         self._tools["counterexample"] = ExampleTool(self.finding, positive=False)
         self.tool_name = "segment"
+        self.serving = Serving(jobs, settings, self._starter(load_server))
+        self.serving.started.connect(self._tell_serving)
+        self.serving.failed.connect(self._serving_failed)
         self.mark = Mark(paths.state_dir() / "windows")
         jobs.failed.connect(self._job_failed)
         settings.changed.connect(self._setting_changed)
@@ -176,6 +197,9 @@ class Workspace:
         if self._downloads is None:
             self._downloads = Downloads(self.jobs, self.models.registry)
         return self._downloads
+
+    def _starter(self, load_server: Callable[[], Server] | None) -> Callable[[], Start] | None:
+        return None if load_server is None else lambda: partial(load_server(), self)
 
     # Opening and closing
 
@@ -411,6 +435,7 @@ class Workspace:
 
     def close(self) -> None:
         """End of the window: everything accepted is on disk when this returns."""
+        self.serving.close()
         self._close_image()
         self.reconstructions.close()
         self.jobs.lane("journal").flush(timeout=30.0)
@@ -682,13 +707,23 @@ class Workspace:
     # Signals of others
 
     def _job_failed(self, job: Job[Any]) -> None:
-        if job.error is not None:
+        if job.error is not None and not self.serving.owns(job):
             command = "save.retry" if self.unsaved else ""
             if isinstance(job.error, GatedError):
                 command = "weights.show"
             if getattr(job.error, "kind", "") in NOT_SET_UP:
                 command = "recon.engines"
             self.notice.emit(Notice("error", job.error.message, job.error.hint, command))
+
+    def _tell_serving(self) -> None:
+        where = self.serving.qupath_url
+        text = f"QuPath's SAM extension finds samdesk at {where}"
+        self.notice.emit(Notice("info", text, "Other programs of this computer, too.", "server.copy"))
+
+    def _serving_failed(self, error: SamdeskError) -> None:
+        # unasked, as another window may answer already, it is no more than news
+        level: Literal["info", "error"] = "error" if self.serving.asked else "info"
+        self.notice.emit(Notice(level, error.message, error.hint, "app.preferences"))
 
     def _setting_changed(self, name: str) -> None:
         if name == "hover":

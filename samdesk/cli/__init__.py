@@ -9,9 +9,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import samdesk
 from samdesk.domain.errors import SamdeskError
+
+if TYPE_CHECKING:
+    from samdesk.app.workspace import Server
 
 EPILOG = """\
 examples:
@@ -22,6 +26,7 @@ examples:
   samdesk segment cells.png --point 120,80 --out cells.geojson
   samdesk automask cells.png --engine sam2_t --out cells.geojson
   samdesk make3d cup.jpg --mask cup.png --out 3d
+  samdesk serve                        answer QuPath and other programs, without a window
   samdesk weights list                 models that can be downloaded
   samdesk doctor                       what runs here, and why the rest does not
 
@@ -76,7 +81,18 @@ def _window(arguments: Sequence[str]) -> int:
     from samdesk.ui.start import run
 
     given = options.engine is not None or options.weights is not None
-    return run(options.files, (options.engine, options.weights) if given else None)
+    return run(options.files, (options.engine, options.weights) if given else None, _load_server)
+
+
+def _load_server() -> Server:
+    """What answers other programs for a window; loads the web stack, which takes a second."""
+    try:
+        from samdesk.server.window import serve_window
+    except ModuleNotFoundError as error:
+        raise SamdeskError(
+            f"The server needs {error.name}, which is not installed.", "Run ./installer/run --fresh"
+        ) from error
+    return serve_window
 
 
 def _demo(arguments: Sequence[str]) -> int:
@@ -139,6 +155,19 @@ def _embed(arguments: Sequence[str]) -> int:
     return run_embed(parser.parse_args(arguments))
 
 
+def _serve(arguments: Sequence[str]) -> int:
+    _load_server()  # tells what is missing
+    from .serve import EPILOG, add_arguments, run_serve
+
+    parser = _parser(
+        "serve",
+        "Answer QuPath's SAM extension, scripts and other programs with the models of samdesk.",
+        EPILOG,
+    )
+    add_arguments(parser)
+    return run_serve(parser.parse_args(arguments))
+
+
 def _doctor(arguments: Sequence[str]) -> int:
     parser = _parser(
         "doctor", "Say what this computer has, which engines can run here and why others cannot."
@@ -163,6 +192,7 @@ COMMANDS = {
     "make3d": _make3d,
     "embed": _embed,
     "info": _info,
+    "serve": _serve,
     "weights": _weights,
     "doctor": _doctor,
 }

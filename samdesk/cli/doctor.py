@@ -23,8 +23,17 @@ from samdesk.sdk import usable_weights
 LIBRARIES = (
     "PySide6_Essentials", "numpy", "opencv-python-headless", "shapely", "tifffile", "openslide-python",
     "vtk", "pyvista", "trimesh", "torch", "torchvision", "segment-anything", "timm", "sam2", "sam3",
-    "open_clip_torch",
+    "open_clip_torch", "fastapi", "uvicorn",
 )  # fmt: skip
+
+SERVER_MODULES = (
+    "fastapi",
+    "fastapi_offline",
+    "prometheus_client",
+    "pydantic",
+    "python_multipart",
+    "uvicorn",
+)
 
 
 def run_doctor(as_json: bool) -> int:
@@ -48,6 +57,7 @@ def examine() -> dict[str, Any]:
         "devices": _devices(),
         "engines": [_engine(spec) for spec in ENGINES.values()],
         "engines_3d": [_engine_3d(spec, told.get(spec.name, {})) for spec in RECON_ENGINES.values()],
+        "server": {"lacks": [name for name in SERVER_MODULES if importlib.util.find_spec(name) is None]},
         "folders": {
             "settings": str(paths.config_dir()),
             "data": str(paths.data_dir()),
@@ -145,6 +155,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"  {'✓' if engine['set_up'] else '○'} {engine['title']:<28} {engine['why']}".rstrip()
         for engine in found["engines_3d"]
     ]
+    lacks = ", ".join(found["server"]["lacks"])
+    lines += ["", "Server", f"  ✗ lacks {lacks}: ./installer/run --fresh" if lacks else "  ✓ samdesk serve"]
     lines += ["", "Folders", *(f"  {name:<10} {path}" for name, path in found["folders"].items())]
     return lines
 

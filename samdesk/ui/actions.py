@@ -45,6 +45,7 @@ CHECKED: dict[str, Callable[[Context], bool]] = {
     "view.warm": lambda c: bool(c.workspace.settings["warm_chips"]),
     "view.fill": lambda c: bool(c.workspace.settings["fill"]),
     "view.scale_bar": lambda c: bool(c.workspace.settings["scale_bar"]),
+    "server.answer": lambda c: c.workspace.serving.wanted,
     "view.overview": lambda c: bool(c.workspace.settings["overview"]),
 }
 
@@ -105,6 +106,9 @@ class Actions:
             ("edit.redo", "Redo", workspace.history.redo_title),
         ):
             self[name].setText(f"{verb} {what}" if what else verb)
+        title = COMMANDS["server.answer"].title
+        known = workspace.serving.available
+        self["server.answer"].setText(title if known else f"{title} (not installed)")
 
     def fill(self, bar: QMenuBar) -> None:
         """Build the menus in the order of the table."""

@@ -6,12 +6,13 @@ Decides nothing itself: verbs are in `samdesk.app.commands`, state is in the wor
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QByteArray, QEvent, QSize, Qt, QTimer, QUrl
-from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QIcon
+from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QGuiApplication, QIcon
 from PySide6.QtWidgets import (
     QDialog,
     QDockWidget,
@@ -31,7 +32,7 @@ from samdesk.app.jobs import Jobs
 from samdesk.app.session import Proposal
 from samdesk.app.settings import Settings
 from samdesk.app.tools import Pointer
-from samdesk.app.workspace import Notice, Workspace
+from samdesk.app.workspace import Notice, Server, Workspace
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Bounds
 from samdesk.recon.mesh import MESH_SUFFIXES
@@ -73,6 +74,9 @@ TOOLBAR = ("tool.move", "tool.segment", "", "edit.undo", "edit.redo", "", "view.
            "view.contrast", "view.annotations", "", "recon.make", "file.export")  # fmt: skip
 
 
+SERVER_MENU = ("server.copy", "server.docs", "server.answer")
+
+
 class MainWindow(QMainWindow):
     """One window with one workspace.
 
@@ -81,9 +85,16 @@ class MainWindow(QMainWindow):
     settings : Settings
     segmenter : Segmenter
         The engine behind the Segment tool.
+    load_server : callable, optional
+        As in `Workspace`.
     """
 
-    def __init__(self, settings: Settings, segmenter: Segmenter) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        segmenter: Segmenter,
+        load_server: Callable[[], Server] | None = None,
+    ) -> None:
         super().__init__()
         self.setWindowIcon(QIcon(str(paths.resource("icons/samdesk.svg"))))
         self.setMinimumSize(720, 480)
@@ -92,9 +103,10 @@ class MainWindow(QMainWindow):
         self.bridge = Bridge(self)
         self.jobs = Jobs(self.bridge)
         self.ask = WindowAsk(self, settings)
-        self.workspace = Workspace(self.jobs, settings, segmenter, self.ask)
+        self.workspace = Workspace(self.jobs, settings, segmenter, self.ask, load_server=load_server)
         self.actions_ = Actions(Context(self.workspace, self, self.ask), self, self.bridge)
         self._dialogs: dict[str, QDialog] = {}
+        self._serving_trouble = ""
         self._build()
         self._connect()
         self._restore_layout()
@@ -133,6 +145,7 @@ class MainWindow(QMainWindow):
         self._build_find()
         self._build_3d()
         self.status = StatusBar(self.jobs)
+        self.status.server.fill([self.actions_[name] for name in SERVER_MENU])
         self.setStatusBar(self.status)
         self.actions_.fill(self.menuBar())
         self._build_recent_menu()
@@ -240,6 +253,7 @@ class MainWindow(QMainWindow):
         w.notice.connect(self.notices.show_notice)
         w.models.changed.connect(self._model_changed)
         w.offer.shown.connect(lambda weight: self.show_weights(weight.name))
+        w.serving.changed.connect(self._serving_changed)
         w.session.changed.connect(self._session_changed)
         self.review.looked_at.connect(self._bring_into_view)
         self.review.activated.connect(self.show_bounds)
@@ -358,6 +372,15 @@ class MainWindow(QMainWindow):
         w = self.workspace
         read_only = w.journal is not None and w.journal.read_only
         self.status.show_saved(w.unsaved, read_only, w.image is not None)
+        self.actions_.refresh()
+
+    def _serving_changed(self) -> None:
+        serving, shown = self.workspace.serving, self.notices.notice
+        self.status.server.show_state(serving)
+        if serving.is_on and shown is not None and shown.text == self._serving_trouble:
+            self.notices.dismiss()  # it is no longer true
+        if serving.error is not None:
+            self._serving_trouble = serving.error.message
         self.actions_.refresh()
 
     def _failed(self, error: SamdeskError) -> None:
@@ -564,6 +587,12 @@ class MainWindow(QMainWindow):
 
     def open_log(self) -> None:
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(paths.state_dir() / "samdesk.log")))
+
+    def open_link(self, url: str) -> None:
+        QDesktopServices.openUrl(QUrl(url))
+
+    def copy_text(self, text: str) -> None:
+        QGuiApplication.clipboard().setText(text)
 
     def open_folder(self) -> None:
         if self.workspace.journal is not None:

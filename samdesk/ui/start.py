@@ -5,14 +5,10 @@ The one place that makes a QApplication. Must not know the command line.
 
 from __future__ import annotations
 
-import logging
-import logging.handlers
-import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from PySide6.QtCore import QTimer, qVersion
 from PySide6.QtGui import QGuiApplication
@@ -20,7 +16,9 @@ from PySide6.QtWidgets import QApplication
 
 import samdesk
 from samdesk import paths
+from samdesk.app.logfile import keep_log
 from samdesk.app.settings import Settings
+from samdesk.app.workspace import Server
 from samdesk.domain.errors import SamdeskError
 from samdesk.engines.base import engine_spec
 from samdesk.engines.cache import open_store
@@ -30,10 +28,12 @@ from . import theme
 from .main_window import MainWindow
 from .view3d import share_surface_format
 
-log = logging.getLogger(__name__)
 
-
-def run(files: Sequence[Path] = (), model: tuple[str | None, str | None] | None = None) -> int:
+def run(
+    files: Sequence[Path] = (),
+    model: tuple[str | None, str | None] | None = None,
+    load_server: Callable[[], Server] | None = None,
+) -> int:
     """Open the window, the given files in it, and return when it is closed.
 
     Parameters
@@ -41,11 +41,13 @@ def run(files: Sequence[Path] = (), model: tuple[str | None, str | None] | None 
     files : sequence of Path
     model : (name, weights), optional
         As `load_segmenter` takes them; by default the model of the last time.
+    load_server : callable, optional
+        Loads what answers other programs; None when this build cannot.
     """
-    keep_log()
+    keep_log(f"Qt {qVersion()}")
     share_the_interpreter()
     app = application()
-    window = open_window(files, model)
+    window = open_window(files, model, load_server)
     signal.signal(signal.SIGINT, lambda *_: window.close())
     beat = QTimer()  # Python sees a signal only when it runs
     beat.timeout.connect(lambda: None)
@@ -66,13 +68,17 @@ def application() -> QApplication:
     return app
 
 
-def open_window(files: Sequence[Path] = (), model: tuple[str | None, str | None] | None = None) -> MainWindow:
+def open_window(
+    files: Sequence[Path] = (),
+    model: tuple[str | None, str | None] | None = None,
+    load_server: Callable[[], Server] | None = None,
+) -> MainWindow:
     """Make and show a window; files are opened once it is there. Parameters as `run`."""
     settings = Settings(paths.config_dir() / "settings.json")
     chosen = find_weights(*model) if model is not None and _needs_weights(*model) else None
     theme.apply(application(), settings["appearance"])
     store = open_store(int(settings["embeddings_mb"]) << 20, int(settings["embeddings_disk_mb"]) << 20)
-    window = MainWindow(settings, load_segmenter("classical", cache=store))
+    window = MainWindow(settings, load_segmenter("classical", cache=store), load_server)
     window.show()
     window.raise_floating()
     window.tell_crashed(window.workspace.mark.take_crashed())
@@ -89,6 +95,7 @@ def open_window(files: Sequence[Path] = (), model: tuple[str | None, str | None]
             models.restore()
     except SamdeskError as error:  # the window is of use without it
         models.failed.emit(error)
+    window.workspace.serving.restore()
     return window
 
 
@@ -103,21 +110,3 @@ def share_the_interpreter() -> None:
     of them could cost a third of a frame, for the tile or for the window.
     """
     sys.setswitchinterval(0.001)
-
-
-def keep_log() -> None:
-    """Write the log beside the program's state, three files of a megabyte at most."""
-    handler = logging.handlers.RotatingFileHandler(
-        paths.state_dir() / "samdesk.log", maxBytes=1 << 20, backupCount=2, encoding="utf-8"
-    )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(os.environ.get("SAMDESK_LOG", "INFO"))
-    log.info("samdesk %s, Python %s, Qt %s", samdesk.__version__, sys.version.split()[0], qVersion())
-    sys.excepthook = _log_uncaught
-
-
-def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    log.critical("uncaught", exc_info=(kind, error, traceback))
-    sys.__excepthook__(kind, error, traceback)

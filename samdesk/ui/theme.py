@@ -48,6 +48,9 @@ QToolBar QToolButton[quiet="true"]:checked {{ background: transparent; }}
 QToolBar QToolButton[quiet="true"]:checked:hover {{ background: {alternate}; }}
 QStatusBar {{ border-top: 1px solid {line}; }}
 QStatusBar::item {{ border: 0; }}
+QStatusBar QToolButton#server {{ padding: 1px 6px; margin-right: 6px; border: 0; border-radius: 4px; }}
+QStatusBar QToolButton#server:hover {{ background: {alternate}; }}
+QStatusBar QToolButton#server::menu-indicator {{ image: none; }}
 QMainWindow::separator {{ background: {line}; width: 1px; height: 1px; }}
 QDockWidget {{ font-weight: 600; }}
 QDockWidget::title {{ padding: 8px 10px 4px 10px; text-align: left; }}

@@ -52,4 +52,6 @@ def test_help_needs_neither_qt_nor_numpy() -> None:
 
 def test_the_window_comes_up_without_the_readers_and_engines() -> None:
     loaded = _loaded_by("import samdesk.ui.start")
-    assert not {"torch", "vtk", "zarr", "tifffile", "openslide", "scipy", "skimage"} & loaded
+    heavy = {"torch", "vtk", "zarr", "tifffile", "openslide", "scipy", "skimage"}
+    web = {"fastapi", "starlette", "uvicorn", "pydantic", "prometheus_client"}
+    assert not (heavy | web) & loaded

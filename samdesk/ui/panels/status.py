@@ -5,10 +5,14 @@ Must not know the canvas; the window tells it what to show.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QStatusBar, QToolButton, QWidget
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QProgressBar, QStatusBar, QToolButton, QWidget
 
 from samdesk.app.jobs import Job, Jobs
+from samdesk.app.serving import Serving
 from samdesk.app.session import Proposal
 from samdesk.ui import theme
 
@@ -39,9 +43,10 @@ class StatusBar(QStatusBar):
         self._stages = ""
         self.engine = QLabel()
         self.engine.setContentsMargins(8, 0, 0, 0)
+        self.engine.setMinimumWidth(100)
         self.jobs = JobBar(jobs)
-        self.place = QLabel()
-        self.place.setMinimumWidth(300)
+        self.place = _Place()
+        self.place.setMinimumWidth(120)
         self.place.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.zoom = QLabel()
         self.zoom.setMinimumWidth(64)
@@ -53,7 +58,8 @@ class StatusBar(QStatusBar):
         self.plane = QLabel()
         self.plane.setContentsMargins(12, 0, 0, 0)
         self.plane.setToolTip("Page Up and Page Down change z, with Ctrl they change t")
-        for one in (self.place, self.plane, self.zoom, self.saved):
+        self.server = ServerButton()
+        for one in (self.place, self.plane, self.zoom, self.saved, self.server):
             self.addPermanentWidget(one)
 
     def show_engine(self, proposal: Proposal) -> None:
@@ -83,8 +89,47 @@ class StatusBar(QStatusBar):
         self.saved.setToolTip("Every accepted change is written at once")
 
 
+class _Place(QLabel):
+    """Keeps its width while the cursor moves, but not at the cost of what stands beside it."""
+
+    def sizeHint(self) -> QSize:
+        wanted = super().sizeHint()
+        return wanted.expandedTo(QSize(300, wanted.height()))
+
+
 def _time_text(ms: float) -> str:
     return f"{ms / 1e3:.1f} s" if ms >= 1000 else f"{ms:.0f} ms"
+
+
+class ServerButton(QToolButton):
+    """Where other programs find samdesk, while they do; its menu is about that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("server")
+        self.setAutoRaise(True)
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        self.setAccessibleName("Server")
+        self.hide()
+
+    def fill(self, actions: Sequence[QAction]) -> None:
+        """Put these into the menu, the switch last."""
+        menu = QMenu(self)
+        menu.addActions(list(actions))
+        menu.insertSeparator(actions[-1])
+        self.setMenu(menu)
+
+    def show_state(self, serving: Serving) -> None:
+        """Follow the server."""
+        address = serving.url.partition("://")[2]
+        self.setText(f"Server: {address}" if address else "Server: starting…")
+        self.setToolTip(
+            f"QuPath: Extensions > SAM, Server URL {serving.qupath_url}\nProgrammers: {serving.url}/docs"
+            if serving.url
+            else ""
+        )
+        self.setVisible(serving.wanted)
 
 
 class JobBar(QWidget):
@@ -94,6 +139,7 @@ class JobBar(QWidget):
         super().__init__()
         self._jobs = jobs
         self.title = QLabel()
+        self.title.setMinimumWidth(40)  # in a narrow window it is cut, and not what stands to the right
         self.bar = QProgressBar()
         self.bar.setFixedWidth(140)
         self.bar.setFixedHeight(8)
