@@ -29,6 +29,9 @@ NO_SCREEN = (
 )
 # the package has no __main__, and its script breaks when the checkout is moved
 WALLS = "from importlinter.cli import lint_imports_command as run; run()"
+MODELS = "tests/engines"
+"""Tests that need no screen, and about as long as all others: they run at the same time."""
+
 CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Lint (ruff check)", ("-m", "ruff", "check")),
     ("Format (ruff format)", ("-m", "ruff", "format", "--check")),
@@ -68,9 +71,37 @@ def run_checks(checkout: Checkout, arguments: Sequence[str], reporter: Reporter,
         reporter.say("Tests (pytest) ...")
         if failed:
             reporter.say(f"Failed so far: {', '.join(failed)}")
-        command = [str(checkout.python), "-m", "pytest", *arguments]
-        status = subprocess.call(command, stdin=subprocess.DEVNULL, env=env, cwd=checkout.root)
+        status = _run_tests(checkout, arguments, env)
     return status or int(bool(failed))
+
+
+def _run_tests(checkout: Checkout, arguments: Sequence[str], env: dict[str, str]) -> int:
+    """Run pytest; when nothing in particular is asked for, the models' tests beside all others."""
+    command = [str(checkout.python), "-m", "pytest", *arguments]
+    if arguments or not (checkout.root / MODELS).is_dir():
+        return subprocess.call(command, stdin=subprocess.DEVNULL, env=env, cwd=checkout.root)
+    with tempfile.TemporaryFile() as output:
+        beside = subprocess.Popen(
+            [*command, MODELS],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=checkout.root,
+        )
+        try:
+            command += ["--ignore", MODELS]
+            status = subprocess.call(command, stdin=subprocess.DEVNULL, env=env, cwd=checkout.root)
+            other = beside.wait()
+        finally:
+            beside.kill()
+            beside.wait()
+        output.seek(0)
+        sys.stdout.write(f"{MODELS}:\n")
+        sys.stdout.flush()
+        shutil.copyfileobj(output, sys.stdout.buffer)
+        sys.stdout.flush()
+    return status or other
 
 
 def _passes(checkout: Checkout, title: str, command: Sequence[str], reporter: Reporter) -> bool:

@@ -1,4 +1,4 @@
-"""What all tests of engines share: folders of their own, and two threads for torch."""
+"""What all tests of engines share: folders of their own, and one thread for torch."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> Iterator[None]:
-    # more would not be quicker at these sizes, and differ from machine to machine
+    # more would hardly be quicker at these sizes, differ from machine to machine, and be in the way
+    # of the tests that run at the same time
     threads = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
