@@ -182,7 +182,7 @@ class Rig:
     def use(self, engine: Engine, key: str = "classical") -> Segmenter:
         """Answer with this engine whoever asks for the model `key`; until `forget`."""
         segmenter = Segmenter(engine, self.store)
-        self.service._segmenters[key] = segmenter
+        self.service._segmenters[self.service.made_from(self.service.choose(key))] = segmenter
         return segmenter
 
     def forget(self) -> None:

@@ -63,22 +63,19 @@ async def segment(
     segmenter = await service.segmenter(choice)
     scale = view_downsample(image.size) if downsample is None else downsample
     options = MaskOptions(multimask=multimask)
+    chips = {place: segmenter.chip(image, one, scale) for place, one in enumerate(asked) if one}
+    places = list(chips)
 
-    def answer(task: Task) -> list[list[Candidate]]:
-        found: list[list[Candidate]] = []
-        for number, one in enumerate(asked):
-            task.progress(number / len(asked))
-            found.append(
-                segmenter.segment(image, one, downsample=scale, plane=plane, options=options, task=task)
-                if one
-                else []
-            )
-        return found
+    def answer(number: int, task: Task) -> list[Candidate]:
+        place = places[number]
+        return segmenter.segment(
+            image, asked[place], plane=plane, chip=chips[place], options=options, task=task
+        )
 
-    chip = segmenter.chip(image, next(one for one in asked if one), scale)
-    answers = await service.ask(segmenter, image, chip, answer, plane=plane, title=title)
-    _count(service, answers)
-    return answers
+    found = await service.ask(segmenter, image, list(chips.values()), answer, plane=plane, title=title)
+    answers = dict(zip(places, found, strict=True))
+    _count(service, found)
+    return [answers.get(place, []) for place in range(len(asked))]
 
 
 async def find(
@@ -91,10 +88,11 @@ async def find(
     plane: Plane = Plane(),
     min_score: float = 0.5,
     title: str = "",
+    counted: bool = True,
 ) -> list[Candidate]:
     """Every instance of what a text, or example boxes, describe; [] when neither is there.
 
-    Parameters as in `segment`; the boxes of `prompts` are examples.
+    Parameters as in `segment`; the boxes of `prompts` are examples, `counted` is as in `Service.run`.
 
     Raises
     ------
@@ -111,12 +109,12 @@ async def find(
     scale = view_downsample(image.size) if downsample is None else downsample
     chip = segmenter.chip(image, asked, scale)
 
-    def answer(task: Task) -> list[Candidate]:
+    def answer(number: int, task: Task) -> list[Candidate]:
         return segmenter.find(
             image, asked, downsample=scale, plane=plane, chip=chip, min_score=min_score, task=task
         )
 
-    found = await service.ask(segmenter, image, chip, answer, plane=plane, title=title)
+    (found,) = await service.ask(segmenter, image, [chip], answer, plane=plane, title=title, counted=counted)
     _count(service, [found])
     return found
 

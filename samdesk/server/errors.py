@@ -17,8 +17,11 @@ class RequestError(SamdeskError):
         HTTP status, 4xx or 503.
     message, hint : str
         As in `SamdeskError`.
+    weight : str
+        Name of the weight that has to be downloaded first; the window then offers that.
     """
 
-    def __init__(self, status: int, message: str, hint: str = "") -> None:
+    def __init__(self, status: int, message: str, hint: str = "", weight: str = "") -> None:
         super().__init__(message, hint)
         self.status = status
+        self.weight = weight

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import Request
 from starlette.datastructures import FormData
@@ -14,6 +15,15 @@ from starlette.requests import ClientDisconnect
 from .errors import RequestError
 
 HOW = "Send multipart/form-data."
+
+FILE: Mapping[str, Any] = {"type": "string", "format": "binary"}
+"""A member of a form that is a file, as OpenAPI describes it."""
+
+
+def form_content(members: Mapping[str, Any], required: Sequence[str]) -> dict[str, Any]:
+    """A form as OpenAPI describes it, for the `content` of a body: its members and those it must have."""
+    schema = {"type": "object", "required": [*required], "properties": dict(members)}
+    return {"multipart/form-data": {"schema": schema}}
 
 
 class _InMemory(MultiPartParser):

@@ -20,6 +20,9 @@ from .pictures import from_base64
 EDGES = 20_000_000
 """Pixel edges along the rows of an outline; noise has more, and no object does."""
 
+DRAWN_PIXELS = 10_000_000_000
+"""Pixels of all masks of one request, which are half a minute's work."""
+
 HOW = "A mask is a PNG of the size of its image, white where the object is."
 
 
@@ -79,6 +82,17 @@ def check_edges(shape: Shape, size: tuple[int, int]) -> None:
     y = np.clip(shape.coords[:, 1], 0, size[1])
     if float(np.abs(np.diff(y)).sum()) > EDGES:
         raise RequestError(422, "The outline goes to and fro too often.", "Send a simpler one.")
+
+
+def check_drawn(count: int, size: tuple[int, int]) -> None:
+    """Raise `RequestError` when so many masks of an image of (width, height) are too many to read or draw."""
+    width, height = size
+    if count * width * height > DRAWN_PIXELS:
+        raise RequestError(
+            413,
+            f"{count:,} masks of {width:,} × {height:,} px are too much for one request.",
+            "Ask for fewer objects at once, or in a smaller picture.",
+        )
 
 
 def _decoded(file: bytes, size: tuple[int, int]) -> NDArray[Any]:

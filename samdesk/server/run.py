@@ -150,6 +150,7 @@ class _Server(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 server_header=False,
+                proxy_headers=False,  # the door compares where a page is from with where it asked
                 timeout_keep_alive=IDLE_S,
                 timeout_graceful_shutdown=STOP_S + 1,  # by then the door has ended all answers
             )

@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn, TypeVar
 
 from samdesk.app.downloads import Downloads
@@ -22,7 +23,7 @@ from samdesk.domain.tasks import Cancelled, Task
 from samdesk.engines.base import CHIP, ENGINES, EngineSpec, engine_spec
 from samdesk.engines.cache import EmbeddingStore
 from samdesk.sdk import Image, Segmenter, load_segmenter
-from samdesk.sdk.loading import HERE
+from samdesk.sdk.loading import HERE, stamp
 from samdesk.weights import Registry, Weight
 
 from .errors import RequestError
@@ -83,7 +84,7 @@ class Service:
         What clients sent, by content.
     metrics : Metrics
     waiting : int
-        Requests whose job has not ended.
+        Requests whose counted job has not ended.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Service:
         self.pictures = Pictures(options.limits)
         self.metrics = Metrics()
         self.waiting = 0
-        self._segmenters: OrderedDict[str, Segmenter] = OrderedDict()
+        self._segmenters: OrderedDict[Hashable, Segmenter] = OrderedDict()
         self._parts: dict[type, object] = {}
 
     def part(self, kind: type[T], make: Callable[[], T]) -> T:
@@ -118,11 +119,34 @@ class Service:
 
     # lanes
 
-    async def run(self, lane: str, function: Callable[[Task], T], *, title: str = "", priority: int = 0) -> T:
+    async def run(
+        self,
+        lane: str,
+        function: Callable[[Task], T],
+        *,
+        title: str = "",
+        priority: int = 0,
+        counted: bool = True,
+        discard: Callable[[T], None] | None = None,
+    ) -> T:
         """Run a function on a lane; the loop goes on meanwhile.
 
         Whoever awaits this may be cancelled, as when a client has gone: then the job is as well,
         and one that has not begun never does.
+
+        Parameters
+        ----------
+        lane : str
+        function : callable
+        title, priority
+            As in `Lane.submit`.
+        counted : bool
+            Whether it is one of those that may wait, and is refused when they are too many. False
+            for what follows the first job of a request, and for what asks no model: an answer
+            that is half given is not broken off.
+        discard : callable, optional
+            Receives a result that nobody waits for any more; on the lane's thread or the loop's.
+            For results that hold a file.
 
         Raises
         ------
@@ -137,9 +161,11 @@ class Service:
                 return function(task)
 
         def submit(done: Done[T]) -> Job[T]:
-            return self.jobs.lane(lane).submit(guarded, title=title, done=done, priority=priority)
+            return self.jobs.lane(lane).submit(
+                guarded, title=title, done=done, discard=discard, priority=priority
+            )
 
-        return await self._ended(submit)
+        return await self._ended(submit, counted, discard)
 
     async def run_steps(
         self,
@@ -148,6 +174,7 @@ class Service:
         *,
         title: str = "",
         priority: int = 0,
+        counted: bool = True,
     ) -> T:
         """As `run`, for a generator: at every `yield`, what is more urgent on the lane goes first."""
 
@@ -158,10 +185,15 @@ class Service:
         def submit(done: Done[T]) -> Job[T]:
             return self.jobs.lane(lane).submit_steps(guarded, title=title, done=done, priority=priority)
 
-        return await self._ended(submit)
+        return await self._ended(submit, counted)
 
-    async def _ended(self, submit: Callable[[Done[T]], Job[T]]) -> T:
-        if self.waiting >= self.options.limits.waiting:
+    async def _ended(
+        self,
+        submit: Callable[[Done[T]], Job[T]],
+        counted: bool,
+        discard: Callable[[T], None] | None = None,
+    ) -> T:
+        if counted and self.waiting >= self.options.limits.waiting:
             raise RequestError(503, "Too many requests are waiting.", "Ask again when some are answered.")
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[Job[T]] = loop.create_future()
@@ -170,7 +202,7 @@ class Service:
             if not ended.done():
                 ended.set_result(job)
 
-        self.waiting += 1
+        self.waiting += counted
         try:
             job = submit(lambda job: _on_loop(loop, tell, job))
             if _is_cancelled(job):  # nobody tells of a job that a closed lane was given
@@ -179,9 +211,11 @@ class Service:
                 await ended
             except asyncio.CancelledError:
                 job.cancel()
+                if job.state == "done" and discard is not None:  # the lane kept it for us
+                    discard(job.result)  # type: ignore[arg-type]
                 raise
         finally:
-            self.waiting -= 1
+            self.waiting -= counted
         if job.state == "cancelled":
             raise RequestError(
                 503, "It was cancelled.", "The job was stopped in the window or the server ends."
@@ -196,7 +230,7 @@ class Service:
         def fail(task: Task) -> None:
             raise error
 
-        await self.run("requests", fail)
+        await self.run("requests", fail, counted=False)
         raise error
 
     async def on_main(self, function: Callable[[], T]) -> T:
@@ -275,6 +309,13 @@ class Service:
                 return _choice(weight)
         raise RequestError(404, f"There is no model “{model[:200]}”.", "GET /api/v1/models lists them.")
 
+    def default_choice(self) -> Choice:
+        """The model that answers who names none; the one without weights when that one is gone."""
+        try:
+            return self.choose(None)
+        except RequestError:
+            return self.choose(CLASSICAL)
+
     async def segmenter(self, choice: Choice) -> Segmenter:
         """The segmenter of a model; loaded when it is first asked, on its lane.
 
@@ -286,18 +327,31 @@ class Service:
         """
         if choice.weight is not None and not self.is_here(choice.weight):
             await self.refuse(_not_here(choice.weight))
-        known = self._segmenters.get(choice.key)
+        key = self.made_from(choice)
+        known = self._segmenters.get(key)
         if known is None:
-            known = self._segmenters[choice.key] = self._make(choice)
-        self._segmenters.move_to_end(choice.key)
+            known = self._segmenters[key] = self._make(choice)
+        self._segmenters.move_to_end(key)
         while len(self._segmenters) > KEPT_MODELS:
             self._segmenters.popitem(last=False)
         return known
 
     def loaded(self, choice: Choice | None = None) -> Segmenter | None:
         """The segmenter of a model when it is in memory; of any model when none is named."""
-        found = self._segmenters.values() if choice is None else [self._segmenters.get(choice.key)]
+        found = (
+            self._segmenters.values() if choice is None else [self._segmenters.get(self.made_from(choice))]
+        )
         return next((one for one in found if one is not None and one.is_loaded), None)
+
+    def made_from(self, choice: Choice) -> Hashable:
+        """What the segmenter of a model is known by: a name may come to mean another file."""
+        if choice.weight is None:
+            return choice.key
+        path = self.registry.path(choice.weight)
+        try:
+            return choice.type, path, stamp(path)
+        except SamdeskError:  # it has gone: nothing is known by this
+            return choice.type, path, None
 
     def _make(self, choice: Choice) -> Segmenter:
         weight = choice.weight
@@ -315,23 +369,63 @@ class Service:
         self,
         segmenter: Segmenter,
         image: Image,
-        chip: Region,
-        function: Callable[[Task], T],
+        chips: Sequence[Region],
+        function: Callable[[int, Task], T],
         *,
         plane: Plane = Plane(),
         title: str = "",
-    ) -> T:
-        """Run `function`, which asks about one chip, on the lane that answers soonest.
+        counted: bool = True,
+    ) -> list[T]:
+        """Run `function`, which asks about one chip, for each of some, on the lane that answers soonest.
 
-        What is encoded is answered beside an encoding that takes long.
+        What is encoded is answered beside an encoding that takes long. Between two chips others
+        take their turn, and where several are to be encoded, all others go first.
+
+        Parameters
+        ----------
+        segmenter : Segmenter
+        image : Image
+        chips : sequence of Region
+        function : callable
+            Receives which of the chips it is, and the task.
+        plane : Plane
+        title : str
+            As in `Lane.submit`.
+        counted : bool
+            As in `run`.
+
+        Returns
+        -------
+        list
+            What `function` gave, in the order of the chips.
         """
-        lane = "predict" if segmenter.is_warm(image, chip, plane) else "model"
+        answers: list[T] = []
 
-        def answer(task: Task) -> T:
+        def cold() -> set[Region]:
+            return {one for one in set(chips[len(answers) :]) if not segmenter.is_warm(image, one, plane)}
+
+        def steps(task: Task, encodes: bool) -> Generator[None, None, None]:
             self.load(segmenter, task)
-            return function(task)
+            for number in range(len(answers), len(chips)):
+                if number:
+                    yield
+                if not encodes and not segmenter.is_warm(image, chips[number], plane):
+                    return  # it had to make room meanwhile
+                task.progress(number / len(chips))
+                answers.append(function(number, task))
 
-        return await self.run(lane, answer, title=title)
+        is_warm = not cold()
+        if is_warm:
+            await self.run_steps("predict", partial(steps, encodes=False), title=title, counted=counted)
+        if len(answers) < len(chips):
+            await self.run_steps(
+                "model",
+                partial(steps, encodes=True),
+                title=title,
+                priority=1 if len(cold()) > 1 else 0,
+                counted=counted and not is_warm,
+            )
+        return answers
 
     @staticmethod
     def load(segmenter: Segmenter, task: Task) -> None:
@@ -354,8 +448,14 @@ def _nothing_unexpected() -> Iterator[None]:
     """A fault of ours is answered as one: a job would tell it as if it were the client's."""
     try:
         yield
-    except (SamdeskError, Cancelled, MemoryError):
+    except (SamdeskError, Cancelled):
         raise
+    except MemoryError as error:
+        raise RequestError(
+            503,
+            "There is not enough memory for this.",
+            "Ask about a smaller picture, or close other programs.",
+        ) from error
     except Exception as error:
         log.exception("a request failed")
         raise RequestError(500, "The server failed.", "The log has the details.") from error
@@ -369,7 +469,8 @@ def _not_here(weight: Weight) -> RequestError:
     return RequestError(
         503,
         f"“{weight.name}” is not on this computer.",
-        f"Download it with Segment > Weights… in samdesk, or with: samdesk weights download “{weight.name}”",
+        f'Download it with Segment > Weights… in samdesk, or with: samdesk weights download "{weight.name}"',
+        weight.name,
     )
 
 

@@ -6,7 +6,8 @@ Must not know who follows what in them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -48,13 +49,27 @@ class PictureFrames:
     """
 
     def __init__(self, paths: Iterable[Path], most_pixels: int = MOST_PIXELS) -> None:
+        deque(self._read_headers(paths, most_pixels), maxlen=0)
+
+    @classmethod
+    def in_steps(
+        cls, paths: Iterable[Path], most_pixels: int = MOST_PIXELS
+    ) -> Generator[None, None, PictureFrames]:
+        """As `PictureFrames(…)`, which it returns, for a job that gives way after every file."""
+        made = cls.__new__(cls)
+        yield from made._read_headers(paths, most_pixels)
+        return made
+
+    def _read_headers(self, paths: Iterable[Path], most_pixels: int) -> Generator[None, None, None]:
         self.paths = tuple(sorted(paths, key=_place))
         if not self.paths:
             raise SamdeskError("There are no frames.", "Give at least one picture.")
         self._most_pixels = most_pixels
         self.size = self._header(self.paths[0])[1]
+        yield
         for path in self.paths[1:]:
             self._check_size(path, self._header(path)[1])
+            yield
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -35,7 +35,7 @@ Must not know models, engines or where files are kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from statistics import fmean
@@ -43,7 +43,7 @@ from typing import Annotated, Any
 
 import cv2
 import numpy as np
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from numpy.typing import NDArray
 from pydantic import Field
@@ -53,11 +53,12 @@ from samdesk.domain.prompts import Candidate, PointPrompt, Prompts
 from samdesk.domain.tasks import Task
 from samdesk.sdk import Image
 from samdesk.server import asking, results
+from samdesk.server.bounded import BoundedRoute
 from samdesk.server.errors import RequestError
 from samdesk.server.jobs3d import Job3D, Jobs3D, Prepared, best_engine, jobs3d, order_of, prepare_job
-from samdesk.server.masks import mask_in, shape_in, to_base64
-from samdesk.server.native.messages import Coordinate, Message
-from samdesk.server.native.reconstructions import file_answer, job_of
+from samdesk.server.masks import check_drawn, mask_in, shape_in, to_base64
+from samdesk.server.native.messages import MOST_MARKS, Coordinate, Message
+from samdesk.server.native.reconstructions import file_answer, job_of, root_of
 from samdesk.server.service import Choice, Service
 
 SAM3 = "sam3"
@@ -93,7 +94,7 @@ class Clicks(Message):
     """A picture, points on parts of the object, and what is known of it."""
 
     image: str
-    points: Annotated[list[Place], Field(min_length=1)]
+    points: Annotated[list[Place], Field(min_length=1, max_length=MOST_MARKS, fail_fast=True)]
     previous_mask: str | None = None
 
 
@@ -107,23 +108,28 @@ class Wanted3D(Message):
 
 def router(service: Service) -> APIRouter:
     """The endpoints."""
-    router = APIRouter(tags=["Sam3D Mobile"])
+    router = APIRouter(tags=["Sam3D Mobile"], route_class=BoundedRoute)
     jobs = jobs3d(service)
 
     async def masks(asked: Click, choice: Choice) -> dict[str, Any]:
         image = await service.picture(asked.image)
         (found,) = await _asked(service, image, [(asked.x, asked.y)], choice, asked.multimask_output)
         wanted = results.pick(found, "all" if asked.multimask_output else "best")
-        told = await service.run("requests", lambda task: _masks(wanted, image, asked.invert_mask, task))
+        told = await service.run_steps(
+            "requests", partial(_masks, wanted, image, asked.invert_mask), priority=1, counted=False
+        )
         width, height = image.size
         shape, point = [height, width], [asked.x, asked.y]
         return {"success": True, "masks": told, "input_point": point, "image_shape": shape}
 
     async def cut_out(asked: Clicks, choice: Choice) -> dict[str, Any]:
         image = await service.picture(asked.image)
+        check_drawn(len(asked.points), image.size)
         found = await _asked(service, image, [(one.x, one.y) for one in asked.points], choice, None)
         best = [candidate for one in found for candidate in results.pick(one, "best")]
-        mask = await service.run("requests", lambda task: _cut_out(image, best, asked.previous_mask))
+        mask = await service.run_steps(
+            "requests", partial(_cut_out, image, best, asked.previous_mask), priority=1, counted=False
+        )
         return {"success": True, "mask": mask, "score": fmean(one.score for one in best) if best else 0.0}
 
     @router.post("/segment", summary="Masks of what is at a point")
@@ -149,19 +155,20 @@ def router(service: Service) -> APIRouter:
         return JSONResponse({"success": True, "task_id": job.id, "status": STATUS[job.state]})
 
     @router.get("/generate-3d-status/{task_id}", summary="How it goes, and the files once it is done")
-    async def status(task_id: str) -> JSONResponse:
+    async def status(task_id: str, request: Request) -> JSONResponse:
         job = job_of(jobs, task_id)
         told: dict[str, Any] = {"task_id": job.id, "status": STATUS[job.state], "progress": job.percent}
         told["engine"] = job.label
         if STATUS[job.state] == "failed":
             told["error"] = job.error or "It was cancelled."
         if job.state == "done":
-            told |= await service.run("requests", lambda task: _outputs(jobs, job))
+            root = root_of(request)
+            told |= await service.run("requests", lambda task: _outputs(jobs, job, root), counted=False)
         return JSONResponse(told)
 
     @router.get("/assets-list", summary="The files of all objects")
-    async def assets() -> JSONResponse:
-        files = [told for job in jobs.all() for told in _assets(job)]
+    async def assets(request: Request) -> JSONResponse:
+        files = [told for job in jobs.all() for told in _assets(job, root_of(request))]
         total = sum(one["size_bytes"] for one in files)
         return JSONResponse({"files": files, "total_files": len(files), "total_size_bytes": total})
 
@@ -196,7 +203,9 @@ async def _asked(
     return await asking.segment(service, image, prompts, choice, multimask=multimask)
 
 
-def _masks(candidates: Sequence[Candidate], image: Image, inverted: bool, task: Task) -> list[dict[str, Any]]:
+def _masks(
+    candidates: Sequence[Candidate], image: Image, inverted: bool, task: Task
+) -> Generator[None, None, list[dict[str, Any]]]:
     width, height = image.size
     told = []
     for one in candidates:
@@ -204,15 +213,20 @@ def _masks(candidates: Sequence[Candidate], image: Image, inverted: bool, task: 
         mask = results.mask_of(one.shape, image.size)
         png = _png((~mask if inverted else mask).view(np.uint8) * np.uint8(255))
         told.append({"mask": to_base64(png), "mask_shape": [height, width], "score": float(one.score)})
+        yield
     return told
 
 
-def _cut_out(image: Image, candidates: Sequence[Candidate], previous: str | None) -> str:
+def _cut_out(
+    image: Image, candidates: Sequence[Candidate], previous: str | None, task: Task
+) -> Generator[None, None, str]:
     """The picture where a candidate, or the mask from before, is; black elsewhere. PNG in base64."""
     width, height = image.size
     inside = np.zeros((height, width), np.bool_) if previous is None else mask_in(previous, image.size)
     for one in candidates:
+        task.check()
         inside |= results.mask_of(one.shape, image.size)
+        yield
     pixels = image.read(Region(0, 0, width, height))
     # no pixel of the object is quite black: the picture comes back as the mask from before
     return to_base64(_png(np.where(inside[..., None], np.maximum(pixels, 1), np.uint8(0))[..., ::-1]))
@@ -229,7 +243,7 @@ def _prepared(image: Image, asked: Wanted3D, task: Task) -> Prepared:
     return prepare_job(image, [shape_in(asked.mask, image.size)], order, task)
 
 
-def _outputs(jobs: Jobs3D, job: Job3D) -> dict[str, Any]:
+def _outputs(jobs: Jobs3D, job: Job3D, root: str) -> dict[str, Any]:
     """The files of a job that is done, under the names that the app knows."""
     told: dict[str, Any] = {}
     for format, called in (("ply", "ply"), ("gif", "gif"), ("glb", "mesh")):
@@ -238,20 +252,20 @@ def _outputs(jobs: Jobs3D, job: Job3D) -> dict[str, Any]:
         file = path.read_bytes() if path is not None and path.is_file() else None
         told[f"{called}_b64"] = None if file is None else to_base64(file)
         told[f"{called}_size_bytes"] = 0 if file is None else len(file)
-        told[f"{called}_url"] = None if name is None else f"/assets/{_flat(job, name)}"
+        told[f"{called}_url"] = None if name is None else f"{root}/assets/{_flat(job, name)}"
     told["mesh_format"] = "glb"
     output = "ply" if told["ply_b64"] is not None else "gif"
     told |= {"output_type": output, "output_b64": told[f"{output}_b64"]}
     return told | {"output_size_bytes": told[f"{output}_size_bytes"]}
 
 
-def _assets(job: Job3D) -> list[dict[str, Any]]:
+def _assets(job: Job3D, root: str) -> list[dict[str, Any]]:
     ended = datetime.fromtimestamp(job.ended or job.created, UTC).isoformat()
     return [
         {
             "name": _flat(job, one.name),
             "size_bytes": one.size,
-            "url": f"/assets/{_flat(job, one.name)}",
+            "url": f"{root}/assets/{_flat(job, one.name)}",
             "created_at": ended,
         }
         for one in job.files

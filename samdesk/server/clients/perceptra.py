@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -39,16 +39,17 @@ from samdesk.domain.geometry import Bounds, Shape
 from samdesk.domain.prompts import BoxPrompt, Candidate, PointPrompt, Prompts
 from samdesk.domain.tasks import Task
 from samdesk.server import asking, results
+from samdesk.server.bounded import BoundedRoute
 from samdesk.server.errors import RequestError
-from samdesk.server.masks import to_base64
-from samdesk.server.native.messages import Coordinate, Message, Name
+from samdesk.server.masks import check_drawn, to_base64
+from samdesk.server.native.messages import MOST_MARKS, Coordinate, Message, Name
 from samdesk.server.service import Choice, Service
 
 MODELS = {"sam_v1": "sam", "sam_v2": "sam2", "sam_v3": "sam3"}
 """Their names of models, and ours."""
 
-Formats = Annotated[list[Name], Field(max_length=16)]
-Four = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
+Formats = Annotated[list[Name], Field(max_length=16, fail_fast=True)]
+Four = Annotated[list[Coordinate], Field(min_length=4, max_length=4, fail_fast=True)]
 
 
 class Point(Message):
@@ -71,7 +72,7 @@ class AskedPoints(Message):
     """A picture and points of one object."""
 
     image: str
-    points: Annotated[list[Point], Field(min_length=1)]
+    points: Annotated[list[Point], Field(min_length=1, max_length=MOST_MARKS, fail_fast=True)]
     output_formats: Formats = Field(default=["rle"])
 
 
@@ -79,19 +80,19 @@ class Asked(Message):
     """A picture, boxes of objects, and points of one more."""
 
     image: str
-    boxes: list[Four] | None = None
-    points: list[Point] | None = None
+    boxes: Annotated[list[Four], Field(max_length=MOST_MARKS, fail_fast=True)] | None = None
+    points: Annotated[list[Point], Field(max_length=MOST_MARKS, fail_fast=True)] | None = None
     strategy: Literal["largest", "merge", "all"] = "largest"
     output_formats: Formats = Field(default=["rle"])
 
 
 def router(service: Service) -> APIRouter:
     """The endpoints."""
-    router = APIRouter(prefix="/v1", tags=["perceptra-seg"])
+    router = APIRouter(prefix="/v1", tags=["perceptra-seg"], route_class=BoundedRoute)
 
     @router.get("/healthz", summary="Whether the server can answer")
     async def health() -> JSONResponse:
-        choice = service.choose(None)
+        choice = service.default_choice()
         here = choice.weight is None or service.is_here(choice.weight)
         told = {"loaded": here, "device": service.options.device, "precision": "fp32"}
         return JSONResponse(
@@ -139,19 +140,24 @@ def router(service: Service) -> APIRouter:
         image = await service.picture(_no_address(sent))
         for one in prompts:
             _refuse_outside(one, image.size)
+        check_drawn(len(prompts) if strategy == "all" else 1, image.size)
         found = await asking.segment(service, image, prompts, choice)
 
-        def encode(task: Task) -> list[dict[str, Any]]:
+        def encode(task: Task) -> Generator[None, None, list[dict[str, Any]]]:
             objects = [_best(one) for one in found]
             if strategy != "all":
                 there = [one for one in objects if one is not None]
                 objects = [next(iter(results.pick(there, strategy)), None)]
-            drawn = [_told(one, image.size, formats) for one in objects]
+            drawn = []
+            for one in objects:
+                task.check()
+                drawn.append(_told(one, image.size, formats))
+                yield
             took = (time.perf_counter() - began) * 1e3 / len(drawn)
             about = {"latency_ms": took, "model_info": _about(choice, service.options.device)}
             return [{**one, **about, "request_id": str(uuid.uuid4())} for one in drawn]
 
-        return await service.run("requests", encode)
+        return await service.run_steps("requests", encode, priority=1, counted=False)
 
     return router
 

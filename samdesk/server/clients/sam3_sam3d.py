@@ -31,9 +31,9 @@ from samdesk.domain.prompts import Prompts
 from samdesk.domain.tasks import Task
 from samdesk.server import asking
 from samdesk.server.errors import RequestError
-from samdesk.server.forms import read_form
+from samdesk.server.forms import FILE, form_content, read_form
 from samdesk.server.jobs3d import OBJECTS, Job3D, Jobs3D, Prepared, best_engine, jobs3d, order_of, prepare_job
-from samdesk.server.native.reconstructions import file_answer
+from samdesk.server.native.reconstructions import file_answer, root_of
 from samdesk.server.service import Service
 
 MODEL = "sam3"
@@ -42,25 +42,13 @@ USUAL_OBJECTS = 50
 LONGEST_TEXT = 500
 LOOK_S = 60.0
 
-_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image", "text_prompt"],
-                    "properties": {
-                        "image": {"type": "string", "format": "binary"},
-                        "text_prompt": {"type": "string", "maxLength": LONGEST_TEXT},
-                        "seed": {"type": "integer", "default": 42},
-                        "max_objects": {"type": "integer", "default": USUAL_OBJECTS},
-                    },
-                }
-            }
-        },
-    }
+_MEMBERS: dict[str, Any] = {
+    "image": FILE,
+    "text_prompt": {"type": "string", "maxLength": LONGEST_TEXT},
+    "seed": {"type": "integer", "default": 42},
+    "max_objects": {"type": "integer", "default": USUAL_OBJECTS},
 }
+_FORM = {"requestBody": {"required": True, "content": form_content(_MEMBERS, ["image", "text_prompt"])}}
 
 
 def router(service: Service) -> APIRouter:
@@ -86,7 +74,7 @@ def router(service: Service) -> APIRouter:
             return prepare_job(image, shapes, order, task)
 
         job = await _made(jobs, jobs.start(await service.run("requests", prepared)))
-        return JSONResponse(_told(job, asked.text, time.perf_counter() - began))
+        return JSONResponse(_told(job, asked.text, time.perf_counter() - began, root_of(request)))
 
     @router.get("/objects/{job_id}/{name:path}", summary="A file that was made", response_class=Response)
     async def serve_object(job_id: str, name: str) -> Response:
@@ -117,7 +105,7 @@ async def _made(jobs: Jobs3D, job: Job3D) -> Job3D:
     return now
 
 
-def _told(job: Job3D, text: str, seconds: float) -> dict[str, Any]:
+def _told(job: Job3D, text: str, seconds: float, root: str) -> dict[str, Any]:
     numbers = sorted(int(one.name.partition("/")[0]) for one in job.files if one.name.endswith("/mask.png"))
     several = job.objects > 1
     made = len(numbers) if several else 1
@@ -127,26 +115,26 @@ def _told(job: Job3D, text: str, seconds: float) -> dict[str, Any]:
         "job_id": job.id,
         "message": message,
         "num_objects": made,
-        "glb_url": _url(job, job.result("glb")),
-        "obj_url": _url(job, job.result("obj")),
-        "ply_url": _url(job, job.result("ply")),
-        "mask_url": _url(job, "mask.png"),
-        "preview_url": _url(job, job.result("gif")),
-        "objects": [_object(job, number, several) for number in (numbers if several else [0])],
+        "glb_url": _url(job, job.result("glb"), root),
+        "obj_url": _url(job, job.result("obj"), root),
+        "ply_url": _url(job, job.result("ply"), root),
+        "mask_url": _url(job, "mask.png", root),
+        "preview_url": _url(job, job.result("gif"), root),
+        "objects": [_object(job, number, several, root) for number in (numbers if several else [0])],
         "elapsed_time": seconds,
     }
 
 
-def _object(job: Job3D, number: int, several: bool) -> dict[str, Any]:
+def _object(job: Job3D, number: int, several: bool, root: str) -> dict[str, Any]:
     folder = f"{number}/" if several else ""
     files = {"glb": "mesh.glb", "obj": "mesh.obj", "ply": "splat.ply", "mask": "mask.png"}
-    urls = {f"{kind}_url": _url(job, folder + name) for kind, name in files.items()}
+    urls = {f"{kind}_url": _url(job, folder + name, root) for kind, name in files.items()}
     return {"index": number, **urls}
 
 
-def _url(job: Job3D, name: str | None) -> str | None:
+def _url(job: Job3D, name: str | None, root: str) -> str | None:
     there = any(one.name == name for one in job.files)
-    return f"/objects/{job.id}/{name}" if there else None
+    return f"{root}/objects/{job.id}/{name}" if there else None
 
 
 # the form

@@ -5,8 +5,7 @@ What all clients that look like the native API share. Must not know messages.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from samdesk.domain.tasks import Task
 from samdesk.sdk import Image
 from samdesk.server import asking, results
 from samdesk.server.errors import RequestError
+from samdesk.server.masks import check_drawn, to_base64
 from samdesk.server.service import Choice, Service
 
 from .messages import Result, Strategy
@@ -132,7 +132,7 @@ async def answer(
             kept += [Answer(number, one) for one in results.pick(sure, wanted)]
         return kept
 
-    return await service.run("requests", chosen) if any(found) else []
+    return await service.run("requests", chosen, counted=False) if any(found) else []
 
 
 def check_plane(image: Image, plane: Plane) -> None:
@@ -166,7 +166,7 @@ async def body(
     choice: Choice,
     about: Mapping[str, Any],
 ) -> bytes:
-    """The answers as JSON, encoded on a lane.
+    """The answers as JSON, encoded on a lane; after each object what is more urgent there goes first.
 
     Parameters
     ----------
@@ -176,9 +176,16 @@ async def body(
         What each object is given as.
     about : mapping
         More members of the answer.
-    """
 
-    def encode(task: Task) -> bytes:
+    Raises
+    ------
+    RequestError
+        413 when there are too many masks to draw.
+    """
+    if result in DRAWN:
+        check_drawn(len(answers), image.size)
+
+    def encode(task: Task) -> Generator[None, None, bytes]:
         width, height = image.size
         head = {**about, "model": choice.key, "width": width, "height": height}
         if result == "geojson":
@@ -191,9 +198,10 @@ async def body(
             task.check()
             task.progress(number / len(answers))
             objects.append(_object(one, result, image.size))
+            yield
         return orjson.dumps({**head, "objects": objects})
 
-    return await service.run("requests", encode)
+    return await service.run_steps("requests", encode, priority=1, counted=False)
 
 
 async def picture_of_all(service: Service, image: Image, answers: Sequence[Answer]) -> bytes:
@@ -204,7 +212,7 @@ async def picture_of_all(service: Service, image: Image, answers: Sequence[Answe
         shape = masks[0].shape if masks else Shape.empty()
         return results.png(shape, image.size)
 
-    return await service.run("requests", encode)
+    return await service.run("requests", encode, priority=1, counted=False)
 
 
 def _object(one: Answer, result: Result, size: tuple[int, int]) -> dict[str, Any]:
@@ -221,7 +229,7 @@ def _object(one: Answer, result: Result, size: tuple[int, int]) -> dict[str, Any
     if result == "rle":
         told["rle"] = results.coco_rle(shape, size)
     elif result == "png":
-        told["png"] = base64.b64encode(results.png(shape, size)).decode("ascii")
+        told["png"] = to_base64(results.png(shape, size))
     else:
         told["polygons"] = results.polygons(shape)
     return told

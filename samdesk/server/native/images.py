@@ -13,18 +13,19 @@ from pydantic import Field, model_validator
 from starlette.datastructures import UploadFile
 
 from samdesk.sdk import Image
+from samdesk.server.bounded import BoundedRoute
 from samdesk.server.errors import RequestError
-from samdesk.server.forms import read_form
+from samdesk.server.forms import FILE, form_content, read_form
 from samdesk.server.service import Service
 
 from .known import forget_image, image_ids, image_of, open_path, send_image
-from .messages import EXAMPLE_ID, INVALID, Message, Refusal, read_message
+from .messages import EXAMPLE_ID, INVALID, Message, Refusal, Wish, read_message
 
 MOST_PARTS = 16
 """Of a multipart body, of which the first file is taken."""
 
 
-class OpenImage(Message):
+class OpenImage(Wish):
     """An image to open."""
 
     path: str | None = Field(
@@ -89,19 +90,13 @@ class ImageList(Message):
     images: list[ImageInfo]
 
 
-_FILE = {"schema": {"type": "string", "format": "binary"}}
+_FILE = {"schema": FILE}
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
             "application/json": {"schema": OpenImage.model_json_schema()},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
-                }
-            },
+            **form_content({"file": FILE}, ["file"]),
             "image/png": _FILE,
             "image/jpeg": _FILE,
             "application/octet-stream": _FILE,
@@ -113,7 +108,7 @@ _GONE: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description":
 
 def router(service: Service) -> APIRouter:
     """The endpoints."""
-    router = APIRouter(prefix="/api/v1/images", tags=["images"], responses=INVALID)
+    router = APIRouter(prefix="/api/v1/images", tags=["images"], responses=INVALID, route_class=BoundedRoute)
 
     @router.post(
         "",

@@ -70,7 +70,9 @@ async def open_path(service: Service, path: str) -> str:
     """Open an image where it lies and give its id; errors as `open_within`."""
     opened = _known(service).opened
     folders = service.options.folders
-    image = await service.run("io", lambda task: open_within(path, folders, opened.blocks, task))
+    image = await service.run(
+        "io", lambda task: open_within(path, folders, opened.blocks, task), discard=Image.close
+    )
     return opened.add(image)
 
 

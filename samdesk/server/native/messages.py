@@ -10,16 +10,38 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from samdesk.domain.geometry import Bounds, Shape
 
 FARTHEST = 1e9
 """Coordinates further from the corner of the image belong to no image."""
 
+MOST_MARKS = 1_000
+"""Prompts of one request, points of one prompt, and boxes of one prompt."""
+
+MOST_PLACES = 200_000
+"""Positions of one ring, rings of one part, and parts."""
+
+MOST_RUNS = 500_000
+"""Run lengths that are listed."""
+
+MOST_LETTERS = 8_000_000
+"""Of run lengths in COCO's text, which is several times as short as the list."""
+
 Coordinate = Annotated[float, Field(ge=-FARTHEST, le=FARTHEST, allow_inf_nan=False)]
-Position = Annotated[list[Coordinate], Field(min_length=2, max_length=4)]
-Ring = Annotated[list[Position], Field(min_length=3)]
+# of a list with many faults the first one is told: each of them would cost more than its member
+Position = Annotated[list[Coordinate], Field(min_length=2, max_length=4, fail_fast=True)]
+Ring = Annotated[list[Position], Field(min_length=3, max_length=MOST_PLACES, fail_fast=True)]
+Rings = Annotated[list[Ring], Field(min_length=1, max_length=MOST_PLACES, fail_fast=True)]
 Name = Annotated[str, Field(max_length=1000)]
 
 Result = Literal["geojson", "rle", "png", "polygons"]
@@ -32,6 +54,12 @@ class Message(BaseModel):
     """What is sent or answered; members of other names are left alone."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False, protected_namespaces=())
+
+
+class Wish(Message):
+    """What is sent; a member that is not known is refused, as it may be a known one misspelt."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Refusal(Message):
@@ -49,7 +77,7 @@ INVALID: dict[int | str, dict[str, Any]] = {
 """For routers: FastAPI would document its own form of these answers, which app.py replaces."""
 
 
-class Box(Message):
+class Box(Wish):
     """A box with its sides along the axes; any two opposite corners."""
 
     x0: Coordinate
@@ -68,7 +96,7 @@ class Polygon(Message):
     """A GeoJSON Polygon: the first ring is the outline, the others are holes."""
 
     type: Literal["Polygon"]
-    coordinates: Annotated[list[Ring], Field(min_length=1)]
+    coordinates: Rings
 
     def shape(self) -> Shape:
         """The shape as it was sent; may be invalid."""
@@ -79,7 +107,7 @@ class MultiPolygon(Message):
     """A GeoJSON MultiPolygon: one object of several parts."""
 
     type: Literal["MultiPolygon"]
-    coordinates: Annotated[list[Annotated[list[Ring], Field(min_length=1)]], Field(min_length=1)]
+    coordinates: Annotated[list[Rings], Field(min_length=1, max_length=MOST_PLACES, fail_fast=True)]
 
     def shape(self) -> Shape:
         """The shape as it was sent; may be invalid."""
@@ -98,12 +126,49 @@ class Rle(Message):
     size: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2)] = Field(
         description="Height and width."
     )
-    counts: str | list[Annotated[int, Field(ge=0)]] = Field(
-        description="COCO's compressed text, or the run lengths themselves."
-    )
+    counts: (
+        Annotated[str, Field(max_length=MOST_LETTERS)]
+        | Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=MOST_RUNS, fail_fast=True)]
+    ) = Field(description="COCO's compressed text, or the run lengths themselves.")
 
 
-class OfImage(Message):
+class PngMask(Message):
+    """A mask as a picture of the size of the image."""
+
+    png: str = Field(description="A PNG file in base64, white (or opaque) where the object is.")
+
+
+_KINDS = {"size": "Rle", "counts": "Rle", "png": "PngMask"} | dict.fromkeys(("x0", "y0", "x1", "y1"), "Box")
+
+
+def _kind(sent: object) -> str | None:
+    """What a client says where: by its type, else by its members. Nothing else is tried."""
+    if isinstance(sent, Message):
+        return type(sent).__name__
+    if not isinstance(sent, Mapping):
+        return None
+    told = sent.get("type")
+    if told in ("Polygon", "MultiPolygon"):
+        return str(told)
+    return next((kind for member, kind in _KINDS.items() if member in sent), None)
+
+
+_BY_KIND = Discriminator(
+    _kind,
+    custom_error_type="no_outline",
+    custom_error_message="it has neither the type Polygon or MultiPolygon nor the members of what else may "
+    "stand here",
+)
+_Polygon = Annotated[Polygon, Tag("Polygon")]
+_MultiPolygon = Annotated[MultiPolygon, Tag("MultiPolygon")]
+_Rle = Annotated[Rle, Tag("Rle")]
+
+Prior = Annotated[_Polygon | _MultiPolygon | _Rle, _BY_KIND]
+Where = Annotated[Annotated[Box, Tag("Box")] | _Polygon | _MultiPolygon, _BY_KIND]
+Outline = Annotated[_Polygon | _MultiPolygon | _Rle | Annotated[PngMask, Tag("PngMask")], _BY_KIND]
+
+
+class OfImage(Wish):
     """Which image is asked about: one that is known here, or one that comes along."""
 
     image: Name | None = Field(
@@ -124,7 +189,7 @@ class OfImage(Message):
         return self
 
 
-class OfPlane(Message):
+class OfPlane(Wish):
     """Which plane of the image, how far the model looks, and what is answered."""
 
     model: Name | None = Field(
@@ -157,6 +222,6 @@ def read_message(kind: type[Any], body: bytes) -> Any:
     except ValidationError as error:
         found: list[Mapping[str, Any]] = [
             {**one, "loc": ("body", *one["loc"])}
-            for one in error.errors(include_url=False, include_context=False, include_input=False)
+            for one in error.errors(include_url=False, include_input=False)
         ]
         raise RequestValidationError(found) from error

@@ -13,8 +13,7 @@ from pydantic import Field
 
 import samdesk
 from samdesk.engines.base import ENGINES
-from samdesk.server.errors import RequestError
-from samdesk.server.service import CLASSICAL, Choice, Service
+from samdesk.server.service import Choice, Service
 
 from .messages import Message
 
@@ -82,7 +81,7 @@ def router(service: Service) -> APIRouter:
     @router.get("/api/v1/health", summary="Whether the server is there")
     async def health() -> Health:
         """Answers at once and loads nothing."""
-        default = _default(service)
+        default = service.default_choice()
         return Health(
             status="healthy",
             model_loaded=True,
@@ -103,18 +102,10 @@ def router(service: Service) -> APIRouter:
 
     @router.get("/api/v1/models", summary="Models that can be asked")
     async def models() -> ModelList:
-        default = _default(service).key
+        default = service.default_choice().key
         return ModelList(models=[_told(service, one, default) for one in service.choices()])
 
     return router
-
-
-def _default(service: Service) -> Choice:
-    """The model that answers who names none; the one without weights when that one is gone."""
-    try:
-        return service.choose(None)
-    except RequestError:
-        return service.choose(CLASSICAL)
 
 
 def _device(service: Service, choice: Choice) -> str | None:

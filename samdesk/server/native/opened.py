@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from samdesk.domain.tasks import Task
+import numpy as np
+from numpy.typing import NDArray
+
+from samdesk.domain.geometry import Plane, Region
+from samdesk.domain.tasks import Cancelled, Task
 from samdesk.images.tiles import BlockCache
 from samdesk.sdk import Image, open_image
 from samdesk.sdk.image import BLOCK_CACHE_BYTES
@@ -34,6 +39,25 @@ class _Held:
     def close_when_free(self) -> None:
         if self.is_dropped and not self.users:
             self.image.close()
+
+
+@dataclass(frozen=True, eq=False)
+class _Lent(Image):
+    """The image as one request has it: when that is over, what is left of its work reads no more."""
+
+    is_over: threading.Event = field(default_factory=threading.Event)
+
+    def read(self, region: Region, plane: Plane = Plane()) -> NDArray[np.uint8]:
+        self._check()
+        try:
+            return super().read(region, plane)
+        except Exception:
+            self._check()  # it may have been closed in this moment
+            raise
+
+    def _check(self) -> None:
+        if self.is_over.is_set():
+            raise Cancelled
 
 
 class Opened:
@@ -81,6 +105,9 @@ class Opened:
     def using(self, id: str) -> Iterator[Image]:
         """The image of an id, which is not closed meanwhile.
 
+        The job of a client that has left may be at work for a while after that; it ends where it
+        would read again.
+
         Raises
         ------
         KeyError
@@ -89,9 +116,11 @@ class Opened:
         held = self._held[id]
         self._held.move_to_end(id)
         held.users += 1
+        lent = _Lent(held.image.source, held.image.display, held.image.blocks)
         try:
-            yield held.image
+            yield lent
         finally:
+            lent.is_over.set()
             held.users -= 1
             held.close_when_free()
 
@@ -130,11 +159,8 @@ def open_within(path: str, folders: Sequence[Path], blocks: BlockCache, task: Ta
         When it cannot be read as an image.
     """
     found = _within(path, folders)
-    image = open_image(found, blocks=blocks)
-    if task.cancelled:
-        image.close()
     task.check()
-    return image
+    return open_image(found, blocks=blocks)
 
 
 def _within(path: str, folders: Sequence[Path]) -> Path:

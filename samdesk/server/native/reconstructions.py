@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field, model_validator
 
@@ -19,6 +19,7 @@ from samdesk.domain.geometry import Plane, Shape
 from samdesk.domain.tasks import Task
 from samdesk.sdk import Image
 from samdesk.sdk.reconstruction import STL_MM
+from samdesk.server.bounded import BoundedRoute
 from samdesk.server.errors import RequestError
 from samdesk.server.jobs3d import OBJECTS, Job3D, Jobs3D, Prepared, jobs3d, order_of, prepare_job
 from samdesk.server.masks import check_edges, shape_in
@@ -26,7 +27,7 @@ from samdesk.server.service import Service
 
 from .answers import check_plane
 from .known import using_image
-from .messages import Message, MultiPolygon, Name, OfImage, Polygon, Refusal, Rle
+from .messages import Message, Name, OfImage, Outline, PngMask, Refusal, Rle, Wish
 from .priors import shape_of
 
 HEARTBEAT_S = 15.0
@@ -51,16 +52,7 @@ ROOT = "/api/v1"
 Format = Literal["ply", "glb", "obj", "stl", "gif"]
 
 
-class PngMask(Message):
-    """A mask as a picture of the size of the image."""
-
-    png: str = Field(description="A PNG file in base64, white (or opaque) where the object is.")
-
-
-Outline = Polygon | MultiPolygon | Rle | PngMask
-
-
-class Options(Message):
+class Options(Wish):
     """How it is made; an engine ignores what it does not have."""
 
     seed: int = Field(42, ge=0, le=2**32 - 1)
@@ -83,7 +75,7 @@ class NewReconstruction(OfImage):
         "a PNG.",
         examples=[{"type": "Polygon", "coordinates": [[[40, 50], [160, 50], [160, 130], [40, 50]]]}],
     )
-    masks: Annotated[list[Outline], Field(min_length=1, max_length=OBJECTS)] | None = Field(
+    masks: Annotated[list[Outline], Field(min_length=1, max_length=OBJECTS, fail_fast=True)] | None = Field(
         None, description="Several objects, which are made as they stand together in one scene."
     )
     engine: Name = Field(
@@ -92,7 +84,7 @@ class NewReconstruction(OfImage):
         "the window.",
     )
     options: Options | None = None
-    formats: Annotated[list[Format], Field(min_length=1, max_length=16)] = Field(
+    formats: Annotated[list[Format], Field(min_length=1, max_length=16, fail_fast=True)] = Field(
         default=["ply", "glb"],
         description="Files to make. There is no scene in obj or stl.",
     )
@@ -180,7 +172,7 @@ _FILE = {
 
 def router(service: Service) -> APIRouter:
     """The endpoints."""
-    router = APIRouter(prefix=ROOT, tags=["reconstructions"])
+    router = APIRouter(prefix=ROOT, tags=["reconstructions"], route_class=BoundedRoute)
     jobs = jobs3d(service)
 
     @router.post(
@@ -194,7 +186,9 @@ def router(service: Service) -> APIRouter:
             503: {"model": Refusal, "description": "Too many wait, or the engine is not set up."},
         },
     )
-    async def add_reconstruction(asked: NewReconstruction, response: Response) -> ReconstructionInfo:
+    async def add_reconstruction(
+        asked: NewReconstruction, request: Request, response: Response
+    ) -> ReconstructionInfo:
         """Answers at once with the id of a job; follow it under `/reconstructions/{id}/events`."""
         async with using_image(service, asked.image, asked.data) as (_, image):
             plane = Plane(asked.z, asked.t)
@@ -203,16 +197,18 @@ def router(service: Service) -> APIRouter:
                 "requests", lambda task: _prepared(service, jobs, asked, image, plane, task)
             )
         job = jobs.start(prepared)
-        response.headers["Location"] = f"{ROOT}/reconstructions/{job.id}"
-        return _info(job)
+        root = root_of(request)
+        response.headers["Location"] = f"{root}{ROOT}/reconstructions/{job.id}"
+        return _info(job, root)
 
     @router.get("/reconstructions", summary="All reconstructions")
-    async def list_reconstructions() -> ReconstructionList:
-        return ReconstructionList(reconstructions=[_info(one) for one in jobs.all()])
+    async def list_reconstructions(request: Request) -> ReconstructionList:
+        root = root_of(request)
+        return ReconstructionList(reconstructions=[_info(one, root) for one in jobs.all()])
 
     @router.get("/reconstructions/{id}", summary="How a reconstruction goes", responses=_GONE)
-    async def get_reconstruction(id: str) -> ReconstructionInfo:
-        return _info(job_of(jobs, id))
+    async def get_reconstruction(id: str, request: Request) -> ReconstructionInfo:
+        return _info(job_of(jobs, id), root_of(request))
 
     @router.get(
         "/reconstructions/{id}/events",
@@ -220,9 +216,9 @@ def router(service: Service) -> APIRouter:
         response_class=StreamingResponse,
         responses={200: _EVENTS, **_GONE},
     )
-    async def follow_reconstruction(id: str) -> Response:
+    async def follow_reconstruction(id: str, request: Request) -> Response:
         """Server-sent events, until it is done, failed or cancelled."""
-        events = _events(jobs, job_of(jobs, id))
+        events = _events(jobs, job_of(jobs, id), root_of(request))
         return StreamingResponse(
             events, media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
@@ -237,7 +233,7 @@ def router(service: Service) -> APIRouter:
         job_of(jobs, id)
         if jobs.cancel(id):
             return Ended(id=id, state="cancelled")
-        await service.run("requests", lambda task: jobs.remove(id))
+        await service.run("requests", lambda task: jobs.remove(id), counted=False)
         return Ended(id=id, state="removed")
 
     @router.get(
@@ -260,10 +256,11 @@ def router(service: Service) -> APIRouter:
         return await file_answer(service, jobs, id, name)
 
     @router.get("/assets", summary="All files of reconstructions")
-    async def list_assets() -> AssetList:
+    async def list_assets(request: Request) -> AssetList:
+        root = root_of(request)
         return AssetList(
             assets=[
-                Asset(**_file(one, file.name, file.size).model_dump(), id=one.id, created=one.created)
+                Asset(**_file(one, file.name, file.size, root).model_dump(), id=one.id, created=one.created)
                 for one in jobs.all()
                 for file in one.files
             ]
@@ -279,6 +276,11 @@ def router(service: Service) -> APIRouter:
         return await file_answer(service, jobs, id, name)
 
     return router
+
+
+def root_of(request: Request) -> str:
+    """What stands before the paths of this server, as a token does that is in the path; most often empty."""
+    return str(request.scope.get("root_path", ""))
 
 
 def job_of(jobs: Jobs3D, id: str) -> Job3D:
@@ -319,7 +321,7 @@ async def file_answer(service: Service, jobs: Jobs3D, id: str, name: str) -> Res
 
     async def pieces() -> AsyncIterator[bytes]:
         for start in range(0, size, CHUNK):
-            yield await service.run("requests", partial(_piece, path, start))
+            yield await service.run("requests", partial(_piece, path, start), counted=False)
 
     headers = {
         "Content-Length": str(size),
@@ -363,29 +365,29 @@ def _shape(outline: Outline, size: tuple[int, int], most: int) -> Shape:
     return shape
 
 
-async def _events(jobs: Jobs3D, job: Job3D) -> AsyncIterator[str]:
+async def _events(jobs: Jobs3D, job: Job3D, root: str) -> AsyncIterator[str]:
     """What becomes of a job, as server-sent events; a comment now and then when nothing does.
 
     Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
-    yield _event(job)
+    yield _event(job, root)
     while not job.is_over:
         now = await jobs.moved(job, HEARTBEAT_S)
         if now is None:
             return
-        yield ": still there\n\n" if now == job else _event(now)
+        yield ": still there\n\n" if now == job else _event(now, root)
         job = now
 
 
-def _event(job: Job3D) -> str:
+def _event(job: Job3D, root: str) -> str:
     told: dict[str, Any] = {"id": job.id, "state": job.state, "stage": job.stage, "percent": job.percent}
     if job.is_over:
-        info = _info(job)
+        info = _info(job, root)
         told |= {"error": job.error, "hint": job.hint, "files": [one.model_dump() for one in info.files]}
     return f"event: {job.state}\ndata: {json.dumps(told, ensure_ascii=False)}\n\n"
 
 
-def _info(job: Job3D) -> ReconstructionInfo:
+def _info(job: Job3D, root: str) -> ReconstructionInfo:
     return ReconstructionInfo(
         id=job.id,
         state=job.state,
@@ -399,9 +401,9 @@ def _info(job: Job3D) -> ReconstructionInfo:
         ended=job.ended,
         error=job.error,
         hint=job.hint,
-        files=[_file(job, one.name, one.size) for one in job.files],
+        files=[_file(job, one.name, one.size, root) for one in job.files],
     )
 
 
-def _file(job: Job3D, name: str, size: int) -> FileInfo:
-    return FileInfo(name=name, size=size, url=f"{ROOT}/assets/{job.id}/{name}")
+def _file(job: Job3D, name: str, size: int, root: str) -> FileInfo:
+    return FileInfo(name=name, size=size, url=f"{root}{ROOT}/assets/{job.id}/{name}")

@@ -5,6 +5,9 @@ Must not know models, nor how answers are written.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -18,7 +21,9 @@ from samdesk.engines.automask import Output
 from samdesk.engines.base import CHIP
 from samdesk.sdk import Image
 from samdesk.server import asking
+from samdesk.server.bounded import BoundedRoute
 from samdesk.server.errors import RequestError
+from samdesk.server.masks import check_drawn
 from samdesk.server.service import Choice, Service, view_downsample
 
 from .answers import Answer, Question, answer, body, check_drawable, check_plane, picture_of_all
@@ -26,6 +31,7 @@ from .known import using_image
 from .messages import (
     EXAMPLE_ID,
     INVALID,
+    MOST_MARKS,
     Box,
     Coordinate,
     Message,
@@ -33,14 +39,15 @@ from .messages import (
     OfImage,
     OfPlane,
     Polygon,
+    Prior,
     Refusal,
+    Result,
     Rle,
     Strategy,
+    Where,
+    Wish,
 )
 from .priors import shape_of
-
-MOST_MARKS = 1_000
-"""Points of one prompt, and boxes of one prompt."""
 
 MOST_TILES = 50_000
 """Chips of one automask, which is a day's work."""
@@ -48,7 +55,7 @@ MOST_TILES = 50_000
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class Point(Message):
+class Point(Wish):
     """A click."""
 
     x: Coordinate
@@ -62,11 +69,11 @@ class PromptBox(Box):
     positive: bool = Field(True, description="false: around what is not meant.")
 
 
-class Prompt(Message):
+class Prompt(Wish):
     """What describes one object; or, with `text` or `find`, many."""
 
-    points: list[Point] = Field([], max_length=MOST_MARKS)
-    boxes: list[PromptBox] = Field([], max_length=MOST_MARKS)
+    points: list[Point] = Field([], max_length=MOST_MARKS, fail_fast=True)
+    boxes: list[PromptBox] = Field([], max_length=MOST_MARKS, fail_fast=True)
     text: str = Field(
         "",
         max_length=1000,
@@ -77,7 +84,7 @@ class Prompt(Message):
         False,
         description="Find everything that looks like the boxes, without a text. Needs such a model too.",
     )
-    prior: Polygon | MultiPolygon | Rle | None = Field(
+    prior: Prior | None = Field(
         None, description="A rough outline that is to be corrected: a GeoJSON geometry, or a mask as RLE."
     )
 
@@ -105,7 +112,9 @@ class SegmentRequest(OfImage, OfPlane):
     """Prompts on one image, each of which is answered on its own."""
 
     prompts: list[Prompt] = Field(
-        description="Each is one question. The image is encoded once for those that lie close together."
+        max_length=MOST_MARKS,
+        fail_fast=True,
+        description="Each is one question. The image is encoded once for those that lie close together.",
     )
     strategy: Strategy | None = Field(
         None,
@@ -147,7 +156,7 @@ class SegmentRequest(OfImage, OfPlane):
     )
 
 
-class AutomaskSettings(Message):
+class AutomaskSettings(Wish):
     """How densely to ask, and what to keep; what is left out is as the model suits it."""
 
     points_per_side: int | None = Field(
@@ -195,7 +204,7 @@ class AutomaskSettings(Message):
 class AutomaskRequest(OfImage, OfPlane):
     """Every object in an image or a part of it."""
 
-    where: Box | Polygon | MultiPolygon | None = Field(
+    where: Where | None = Field(
         None,
         description="Only here: a box, which cuts no object, or a GeoJSON geometry, to which objects are "
         "cut. At least half of an object must lie inside.",
@@ -301,7 +310,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 def router(service: Service) -> APIRouter:
     """The endpoints."""
-    router = APIRouter(prefix="/api/v1", tags=["segment"], responses=INVALID)
+    router = APIRouter(prefix="/api/v1", tags=["segment"], responses=INVALID, route_class=BoundedRoute)
 
     @router.post(
         "/segment",
@@ -315,21 +324,19 @@ def router(service: Service) -> APIRouter:
         Prompts of which nothing lies in the image have no answer, and neither has a prompt that is
         empty.
         """
-        choice = service.choose(asked.model)
-        async with using_image(service, asked.image, asked.data) as (id, image):
-            bare = _prepared(service, image, asked, request)
+        async with _asking(service, asked, request) as of:
             found = await answer(
                 service,
-                image,
-                await _questions(service, image, asked),
-                choice,
+                of.image,
+                await _questions(service, of.image, asked),
+                of.choice,
                 strategy=asked.strategy,
                 min_score=asked.min_score,
                 multimask=asked.multimask,
                 downsample=asked.downsample,
-                plane=Plane(asked.z, asked.t),
+                plane=of.plane,
             )
-            return await _answered(service, image, found, asked, choice, id, bare)
+            return await _answered(service, of, found)
 
     @router.post(
         "/automask",
@@ -339,35 +346,50 @@ def router(service: Service) -> APIRouter:
     )
     async def automask(asked: AutomaskRequest, request: Request) -> Response:
         """Asks the model at a grid of points. Prompts of others are answered meanwhile."""
-        choice = service.choose(asked.model)
-        async with using_image(service, asked.image, asked.data) as (id, image):
-            bare = _prepared(service, image, asked, request)
-            where = await _where(service, image, asked)
-            _check_tiles(image.size, where, asked.downsample)
+        async with _asking(service, asked, request) as of:
+            where = await _where(service, of.image, asked)
+            _check_tiles(of.image.size, where, asked.downsample)
             found = await asking.everything(
                 service,
-                image,
-                choice,
+                of.image,
+                of.choice,
                 asked.options.model_dump(exclude_none=True) if asked.options else {},
                 where=where,
                 downsample=asked.downsample,
-                plane=Plane(asked.z, asked.t),
+                plane=of.plane,
                 output=asked.output,
-                title=f"Finding objects in {image.source.name}",
+                title=f"Finding objects in {of.image.source.name}",
             )
-            answers = [Answer(0, one) for one in found]
-            return await _answered(service, image, answers, asked, choice, id, bare)
+            return await _answered(service, of, [Answer(0, one) for one in found])
 
     return router
 
 
-def _prepared(service: Service, image: Image, asked: OfPlane, request: Request) -> bool:
-    """Whether a bare picture is wanted; what cannot be answered is told before a model works."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Of:
+    """What a request is about, and how it is answered: `result`, or a bare picture."""
+
+    id: str
+    image: Image
+    plane: Plane
+    choice: Choice
+    result: Result
+    bare: bool
+
+
+@asynccontextmanager
+async def _asking(
+    service: Service, asked: SegmentRequest | AutomaskRequest, request: Request
+) -> AsyncIterator[_Of]:
+    """The image and the model of a request; what cannot be answered is told before a model works."""
+    choice = service.choose(asked.model)
     accepted = request.headers.get("accept", "").lower().split(",")
     bare = any(one.partition(";")[0].strip() == "image/png" for one in accepted)
-    check_plane(image, Plane(asked.z, asked.t))
-    check_drawable(service, image, "png" if bare else asked.result)
-    return bare
+    plane = Plane(asked.z, asked.t)
+    async with using_image(service, asked.image, asked.data) as (id, image):
+        check_plane(image, plane)
+        check_drawable(service, image, "png" if bare else asked.result)
+        yield _Of(id, image, plane, choice, asked.result, bare)
 
 
 async def _questions(service: Service, image: Image, asked: SegmentRequest) -> list[Question]:
@@ -382,17 +404,20 @@ async def _questions(service: Service, image: Image, asked: SegmentRequest) -> l
     priors = [one.prior for one in asked.prompts]
     if not any(priors):
         return [one.question(None) for one in asked.prompts]
-    if any(isinstance(one, Rle) for one in priors):
+    drawn = sum(isinstance(one, Rle) for one in priors)
+    if drawn:
         check_drawable(service, image, "rle")
+        check_drawn(drawn, image.size)
 
-    def read(task: Task) -> list[Question]:
+    def read(task: Task) -> Generator[None, None, list[Question]]:
         questions = []
         for one in asked.prompts:
             task.check()
             questions.append(one.question(None if one.prior is None else shape_of(one.prior, image.size)))
+            yield
         return questions
 
-    return await service.run("requests", read)
+    return await service.run_steps("requests", read, priority=1)
 
 
 async def _where(service: Service, image: Image, asked: AutomaskRequest) -> Bounds | Shape | None:
@@ -422,16 +447,8 @@ def _check_tiles(size: tuple[int, int], where: Bounds | Shape | None, downsample
         )
 
 
-async def _answered(
-    service: Service,
-    image: Image,
-    answers: list[Answer],
-    asked: OfPlane,
-    choice: Choice,
-    id: str,
-    bare: bool,
-) -> Response:
-    if bare:
-        return Response(await picture_of_all(service, image, answers), media_type="image/png")
-    told = await body(service, image, answers, asked.result, choice, {"image": id})
+async def _answered(service: Service, of: _Of, answers: list[Answer]) -> Response:
+    if of.bare:
+        return Response(await picture_of_all(service, of.image, answers), media_type="image/png")
+    told = await body(service, of.image, answers, of.result, of.choice, {"image": of.id})
     return Response(told, media_type="application/json")

@@ -6,14 +6,13 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from samdesk.domain.tasks import Task
 from samdesk.engines.automask import AutomaskOptions, read_output
 from samdesk.server import asking
-from samdesk.server.results import qupath_features
+from samdesk.server.bounded import BoundedRoute
 from samdesk.server.service import Choice, Service
 
 from .bodies import AutomaskBody
-from .models import chosen, label
+from .models import chosen
 from .replies import features
 from .routes import serve
 
@@ -32,13 +31,9 @@ def router(service: Service) -> APIRouter:
         options = _options(body, choice)
         image = await service.picture(body.b64img)
         found = await asking.everything(service, image, choice, options, output=output, title=TITLE)
+        return await features(service, found, choice, image)
 
-        def written(task: Task) -> list[dict[str, Any]]:
-            return qupath_features(found, label(choice), image.size, plane=None, object_id=None)
-
-        return await features(service, written)
-
-    router = APIRouter()
+    router = APIRouter(route_class=BoundedRoute)
     serve(router, "POST", "automask", automask)
     return router
 

@@ -8,26 +8,52 @@ is done with it.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
 
 from samdesk.domain.geometry import Bounds
 from samdesk.domain.prompts import BoxPrompt, PointPrompt
 
 MOST_POINTS = 1_000
 MOST_FRAMES = 100_000
+MOST_SAID = 20_000
+"""Of frames, objects, and the values of these, in what is said about a sequence."""
+
 FAR = 1_000_000_000
+
+T = TypeVar("T")
 
 Number = Annotated[float, Field(ge=-FAR, le=FAR)]
 Whole = Annotated[int, Field(ge=-FAR, le=FAR)]
 Index = Annotated[int, Field(ge=0, le=FAR)]
 Text = Annotated[str, Field(max_length=4_000)]
-Point = Annotated[list[Number], Field(min_length=2, max_length=2)]
-Box = Annotated[list[Number], Field(min_length=4, max_length=4)]
-Points = Annotated[list[Point], Field(max_length=MOST_POINTS)]
-Labels = Annotated[list[Annotated[int, Field(ge=0, le=1)]], Field(max_length=MOST_POINTS)]
-Boxes = Annotated[list[Box], Field(max_length=MOST_POINTS)]
+# a list is told of by the first that is wrong in it: it may hold thousands
+Point = Annotated[list[Number], Field(min_length=2, max_length=2), FailFast()]
+Box = Annotated[list[Number], Field(min_length=4, max_length=4), FailFast()]
+Points = Annotated[list[Point], Field(max_length=MOST_POINTS), FailFast()]
+Labels = Annotated[list[Annotated[int, Field(ge=0, le=1)]], Field(max_length=MOST_POINTS), FailFast()]
+Boxes = Annotated[list[Box], Field(max_length=MOST_POINTS), FailFast()]
+
+
+def _bounded(sent: Any) -> Any:
+    """What is said about a sequence, unless it is far too much: lists within lists have no one length."""
+    frames = list(sent.values()) if isinstance(sent, dict) else []
+    said = len(frames)
+    for objects in frames:
+        for one in objects if isinstance(objects, list) else ():
+            members = one.values() if isinstance(one, dict) else ()
+            said += 1 + sum(len(value) for value in members if isinstance(value, list))
+            if said > MOST_SAID:
+                break
+    if said > MOST_SAID:
+        raise ValueError(f"more than {MOST_SAID:,} frames, objects and points are too many at once")
+    return sent
+
+
+Objects = Annotated[
+    dict[Index, Annotated[list[T], Field(max_length=MOST_POINTS), FailFast()]], BeforeValidator(_bounded)
+]
 
 
 class Body(BaseModel):
@@ -67,7 +93,7 @@ class ModelBody(Body):
 class Placed(Body):
     """Points and a box around one object, in pixels of the picture."""
 
-    bbox: Annotated[list[Number], Field(max_length=4)] = []
+    bbox: Annotated[list[Number], Field(max_length=4), FailFast()] = []
     point_coords: Points = []
     point_labels: Labels = []
 
@@ -236,7 +262,7 @@ class SequenceBody(ModelBody):
     """
 
     dirname: Text = ""
-    b64imgs: Annotated[list[str], Field(max_length=MOST_FRAMES)] = []
+    b64imgs: Annotated[list[str], Field(max_length=MOST_FRAMES), FailFast()] = []
     axes: Annotated[str, Field(pattern="^XY[ZT]$")] = "XYT"
     plane_position: Index = 0
     start_frame_idx: Index | None = None
@@ -252,7 +278,7 @@ class VideoBody(SequenceBody):
         By frame, from 0.
     """
 
-    objs: dict[Index, Annotated[list[FollowedBody], Field(max_length=MOST_POINTS)]] = {}
+    objs: Objects[FollowedBody] = {}
 
 
 class ConceptVideoBody(SequenceBody):
@@ -267,7 +293,7 @@ class ConceptVideoBody(SequenceBody):
         alone arrives from there without the text.
     """
 
-    objs: dict[Index, Annotated[list[FollowedConceptBody], Field(max_length=MOST_POINTS)]] = {}
+    objs: Objects[FollowedConceptBody] = {}
     text: Text = ""
 
 

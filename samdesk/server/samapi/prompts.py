@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Response
 
 from samdesk.domain.prompts import Prompts
-from samdesk.domain.tasks import Task
 from samdesk.server import asking
+from samdesk.server.bounded import BoundedRoute
 from samdesk.server.masks import shape_in
-from samdesk.server.results import qupath_features
 from samdesk.server.service import Service
 
 from .bodies import PromptBody
-from .models import chosen, label
+from .models import chosen
 from .replies import features
 from .routes import serve
 
@@ -33,13 +30,8 @@ def router(service: Service) -> APIRouter:
         asked = Prompts(body.points, body.boxes, prior=prior)
         multimask = body.multimask_output
         (found,) = await asking.segment(service, image, [asked], choice, multimask=multimask, title=TITLE)
-        kept = found if multimask else found[:1]
+        return await features(service, found if multimask else found[:1], choice, image)
 
-        def written(task: Task) -> list[dict[str, Any]]:
-            return qupath_features(kept, label(choice), image.size, plane=None, object_id=None)
-
-        return await features(service, written)
-
-    router = APIRouter()
+    router = APIRouter(route_class=BoundedRoute)
     serve(router, "POST", "", predict)
     return router

@@ -5,7 +5,6 @@ Must not know the other endpoints.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import secrets
 from collections.abc import Callable, Generator, Sequence
@@ -16,15 +15,16 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 
-from samdesk import paths
 from samdesk.domain.errors import MemoryFullError, SamdeskError
 from samdesk.domain.geometry import Shape
 from samdesk.domain.prompts import Candidate
 from samdesk.domain.tasks import PartTask, Task
 from samdesk.engines.base import Tracker, TrackPrompt
 from samdesk.sdk.tracking import PictureFrames, load_tracker, track
+from samdesk.server.bounded import BoundedRoute
 from samdesk.server.errors import RequestError
-from samdesk.server.forms import read_form
+from samdesk.server.forms import FILE, form_content, read_form
+from samdesk.server.pictures import from_base64
 from samdesk.server.results import qupath_features
 from samdesk.server.service import Choice, Service
 from samdesk.server.uploads import Uploads
@@ -32,42 +32,26 @@ from samdesk.server.uploads import Uploads
 from .bodies import ConceptVideoBody, FollowedConceptBody, SequenceBody, VideoBody
 from .concepts import finds, said
 from .followed import Followed, Size, named, placed
+from .frames import sweep, uploads_of
 from .models import chosen, label
-from .replies import features
+from .replies import written
 from .routes import serve
 
 TITLE = "QuPath: following objects"
 
 Asked = Callable[[Size, int], Followed]
 
-FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["dirname", "file"],
-                    "properties": {
-                        "dirname": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
-                        "file": {"type": "string", "format": "binary"},
-                    },
-                }
-            }
-        },
-    }
+_MEMBERS: dict[str, Any] = {
+    "dirname": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
+    "file": FILE,
 }
+FORM = {"requestBody": {"required": True, "content": form_content(_MEMBERS, ["dirname", "file"])}}
 
 
 def router(service: Service) -> APIRouter:
     """The endpoints of this file."""
-    uploads = Uploads(lambda: paths.cache_dir() / "uploads", service.options.limits)
-
-    def sweep(task: Task) -> None:
-        with contextlib.suppress(OSError):  # told when a frame is sent
-            uploads.sweep()
-
-    service.jobs.lane("io").submit(sweep)
+    uploads = uploads_of(service)
+    sweep(service)
 
     async def upload(request: Request) -> Response:
         """Keep one frame of a sequence until it is asked about."""
@@ -98,7 +82,7 @@ def router(service: Service) -> APIRouter:
             )
         return await _follow(service, uploads, body, choice, lambda size, start: named(objs, size, start))
 
-    router = APIRouter()
+    router = APIRouter(route_class=BoundedRoute)
     serve(router, "POST", "upload", upload, openapi_extra=FORM)
     serve(router, "POST", "video", video)
     serve(router, "POST", "sam3video", concept_video)
@@ -146,7 +130,7 @@ async def _follow(
         tracker = _loaded(service, choice, PartTask(task, 0.0, 0.1))
         yield
         with uploads.frames(sequence) as files:
-            frames = PictureFrames(files, service.options.limits.pixels)
+            frames = yield from PictureFrames.in_steps(files, service.options.limits.pixels)
             made: list[dict[str, Any]] = []
             objects = asked(frames.size, body.start_frame_idx or 0)
             if not objects.asked:
@@ -167,14 +151,22 @@ async def _follow(
                 yield
         return made
 
+    def remove() -> None:
+        service.jobs.lane("io").submit(lambda task: uploads.remove(own))
+
     try:
         if sequence == own:
-            await service.run("requests", lambda task: _keep(uploads, own, body.b64imgs, task))
-        made = await service.run_steps("model", steps, title=TITLE, priority=1)
+            await service.run(
+                "requests",
+                lambda task: _keep(uploads, own, body.b64imgs, task),
+                discard=lambda kept: remove(),
+            )
+        made = await service.run_steps("model", steps, title=TITLE, priority=1, counted=sequence != own)
     finally:
         if sequence == own:
-            service.jobs.lane("io").submit(lambda task: uploads.remove(own))
-    return await features(service, lambda task: made)
+            remove()
+        sweep(service)
+    return await written(service, lambda: made)
 
 
 def _check_count(service: Service, count: int) -> None:
@@ -184,14 +176,21 @@ def _check_count(service: Service, count: int) -> None:
 
 
 def _keep(uploads: Uploads, sequence: str, texts: Sequence[str], task: Task) -> None:
-    """Put frames that came within a request where uploaded ones are."""
-    for number, text in enumerate(texts):
-        task.check()
-        try:
-            data = base64.b64decode(text)
-        except ValueError as error:
-            raise RequestError(422, f"Frame {number} of b64imgs is no base64 text.") from error
-        uploads.add(sequence, f"{number:06}.png", data)
+    """Put frames that came within a request where uploaded ones are; all of them or none."""
+    try:
+        for number, text in enumerate(texts):
+            task.check()
+            uploads.add(sequence, f"{number:06}.png", _frame(number, text))
+    except BaseException:  # the request, which would remove them, may have ended before
+        uploads.remove(sequence)
+        raise
+
+
+def _frame(number: int, text: str) -> bytes:
+    try:
+        return from_base64(text)
+    except RequestError as error:
+        raise RequestError(422, f"Frame {number} of b64imgs is no base64 text.") from error
 
 
 def _loaded(service: Service, choice: Choice, task: Task) -> Tracker:

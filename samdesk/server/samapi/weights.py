@@ -6,6 +6,7 @@ A download is the same one that the window shows. Must not know the other endpoi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Annotated
@@ -16,12 +17,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 import samdesk
 from samdesk.app.downloads import Downloads, Standing
 from samdesk.domain.errors import SamdeskError
+from samdesk.server.bounded import BoundedRoute
 from samdesk.server.errors import RequestError
 from samdesk.server.service import Service
 from samdesk.weights import Weight
 from samdesk.weights.sources import check_link
 
 from .bodies import RegisterBody
+from .frames import sweep
 from .models import check_type, listing
 from .routes import serve
 
@@ -65,13 +68,19 @@ class Registration:
             self._listen()
             if known is not None:
                 self._have(known)
-            elif taken:
+            elif taken and not self._never_came(taken[0]):
                 name = taken[0].name
                 self._end(f"There is a weight “{name}” already, from another link. Nothing was added.")
             else:
+                for one in taken:
+                    registry.remove(one)
                 self._downloads.add_link(self._body.url, self.name, self._body.type)
         except SamdeskError as error:
             self._end(RequestError(422, error.message, error.hint))
+
+    def _never_came(self, weight: Weight) -> bool:
+        """Whether it is a link that somebody added and of which nothing is here, as one mistyped."""
+        return weight.source == "user" and self._downloads.standing(weight).state in ("missing", "gated")
 
     def standing(self) -> Standing | None:
         """How the download stands; None before it has begun."""
@@ -166,7 +175,8 @@ class Registrations:
                 ended.set_result(outcome)
 
         def told(outcome: Outcome) -> None:
-            loop.call_soon_threadsafe(tell, outcome)
+            with contextlib.suppress(RuntimeError):  # the server has ended
+                loop.call_soon_threadsafe(tell, outcome)
 
         one = Registration(self._service.downloads, body, told)
         if any(other.is_as(one) for other in self._running):
@@ -215,6 +225,7 @@ def router(service: Service) -> APIRouter:
 
     async def weights(type: Annotated[str, Query(max_length=200)] = "") -> Response:
         """What can be chosen for a model type, or for all: [{type, name, url}], what is here first."""
+        sweep(service)  # the dialog is asked for now and then, also when no frame is sent
         return JSONResponse(listing(service, type or None))
 
     async def register(body: RegisterBody) -> Response:
@@ -231,7 +242,7 @@ def router(service: Service) -> APIRouter:
         """How far the download is: {"message", "percent"}; -1 where it cannot be told."""
         return JSONResponse(progress_of(await registrations.standing()))
 
-    router = APIRouter()
+    router = APIRouter(route_class=BoundedRoute)
     serve(router, "GET", "version", version)
     serve(router, "GET", "weights", weights)
     serve(router, "POST", "weights", register)

@@ -306,6 +306,22 @@ def test_frame_that_does_not_fit_is_named(tmp_path: Path) -> None:
         PictureFrames([])
 
 
+def test_headers_are_read_in_steps(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{k}.png", np.zeros((30, 40, 3), np.uint8)) for k in range(4)]
+    steps = PictureFrames.in_steps(paths)
+    next(steps)
+    write(paths[3], np.zeros((31, 40, 3), np.uint8))  # not looked at yet
+    with pytest.raises(SamdeskError, match=r"“3\.png” is 40 × 31 px"):
+        list(steps)
+    steps = PictureFrames.in_steps(paths[:3])
+    for _ in range(3):
+        next(steps)
+    with pytest.raises(StopIteration) as ended:
+        next(steps)
+    frames = ended.value.value
+    assert (len(frames), frames.size, frames.paths) == (3, (40, 30), tuple(paths[:3]))
+
+
 def test_frame_that_is_damaged_or_changed_later_is_named(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{k}.png", np.zeros((30, 40, 3), np.uint8)) for k in range(2)]
     frames = PictureFrames(paths)

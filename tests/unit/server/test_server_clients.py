@@ -372,9 +372,8 @@ def with_text(served: Rig, tmp_path: Path) -> Iterator[Rig]:
     weight = served.on_main(lambda: served.registry.add(name, type="sam3", url=url, reference=file))
     served.use(FakeEngine(), name)
     yield served
-    served.rest()
+    served.forget()
     served.on_main(lambda: served.registry.remove(weight))
-    served.service._segmenters.pop(name)
 
 
 def test_the_app_asks_sam_3(with_text: Rig) -> None:

@@ -10,6 +10,7 @@ import logging
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp
 
 from samdesk.domain.tasks import Task
 from samdesk.server import Limits, ServerOptions, Service
-from samdesk.server.door.asker import admit, check_host, shown_path
+from samdesk.server.door.asker import admit, check_host, names_of_this_computer, shown_path
 from samdesk.server.errors import RequestError
 from tests.server_rig import Rig, running
 
@@ -172,12 +173,40 @@ def scope_of(**headers: str) -> dict[str, object]:
 def test_others_may_call_it_by_address_or_by_the_computers_name() -> None:
     options = ServerOptions(host="0.0.0.0", token=TOKEN)
     name = socket.gethostname().lower()
-    for host in ("192.168.1.7:8000", "[fe80::1]:8000", name, f"{name}:8000", "localhost:8000", "0.0.0.0"):
-        assert check_host(scope_of(host=host), options, 8000) == host
+    names = names_of_this_computer(options)
+    full = socket.getfqdn().lower()
+    for host in (
+        "192.168.1.7:8000",
+        "[fe80::1]:8000",
+        name,
+        f"{name}:8000",
+        full,
+        "localhost:8000",
+        "0.0.0.0",
+    ):
+        assert check_host(scope_of(host=host), options, 8000, names) == host
     for host in ("evil.example", f"{name}.evil.example", "1.2.3.4.evil.example"):
         with pytest.raises(RequestError) as told:
-            check_host(scope_of(host=host), options, 8000)
+            check_host(scope_of(host=host), options, 8000, names)
         assert told.value.status == 421
+    assert not names_of_this_computer(ServerOptions())
+
+
+def test_the_full_name_is_asked_for_once_and_may_be_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def full_name() -> str:
+        asked.append(1)
+        return "ThisPC.uni.example"
+
+    monkeypatch.setattr(socket, "getfqdn", full_name)
+    with running(tmp_path, ServerOptions(host="0.0.0.0", token=TOKEN), app=Behind()) as rig:
+        for host in ("thispc.uni.example", f"THISPC.uni.example:{rig.port}"):
+            assert rig.client.get("/hello/you", headers={"Host": host}).status_code == 200
+        assert rig.client.get("/hello/you", headers={"Host": "uni.example"}).status_code == 421
+    assert len(asked) == 1
 
 
 def test_the_name_it_was_told_to_listen_at_is_its_own() -> None:
@@ -205,6 +234,7 @@ def test_a_page_of_its_own_may_ask(rig: Rig) -> None:
         {"Origin": "http://localhost:1"},
         {"Origin": "http://127.0.0.1:{port}"},
         {"Origin": "https://localhost:{port}"},
+        {"Origin": "https://localhost:{port}", "X-Forwarded-Proto": "https"},
         {"Origin": "http://localhost:{port}/"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
@@ -302,6 +332,21 @@ def test_nothing_is_answered_without_it(locked: Rig) -> None:
             assert bare.get("/hello/you", headers=shown).status_code == 401
 
 
+def test_a_wrong_token_is_told_from_none(locked: Rig) -> None:
+    with locked.another(token="") as bare:
+        for path, shown in (
+            (f"/t/{TOKEN}x/docs", ""),
+            ("/t/x", ""),
+            ("/docs", "Bearer x"),
+            ("/docs", "bearer x"),
+        ):
+            answer = bare.get(path, headers={"Authorization": shown} if shown else {})
+            assert answer.json()["error"] == "The token is wrong."
+        for path, shown in (("/docs", ""), ("/t/", ""), ("/docs", "Basic x"), ("/docs", "Bearer")):
+            answer = bare.get(path, headers={"Authorization": shown} if shown else {})
+            assert answer.json()["error"] == "This server asks for a token."
+
+
 def test_the_token_opens_no_window_to_other_sites(locked: Rig) -> None:
     headers = {"Origin": "https://evil.example"}
     assert locked.client.get(f"/t/{TOKEN}/hello/you", headers=headers).status_code == 403
@@ -328,7 +373,7 @@ def test_a_token_in_a_path_is_taken_out_wherever_the_path_is_seen() -> None:
 
 def test_paths_in_the_log_are_short_and_on_one_line() -> None:
     assert shown_path("/sam/\nINFO all is well") == "/sam/\\nINFO all is well"
-    assert shown_path("/t/abc/sam/") == "/t/\\u2026/sam/"
+    assert shown_path("/t/abc/sam/\n") == "/t/…/sam/\\n"
     assert len(shown_path("/" + "x" * 9000)) == 200
 
 
@@ -352,6 +397,39 @@ def test_too_much_in_pieces_is_refused_when_it_is_too_much(rig: Rig) -> None:
     assert (
         rig.client.post("/echo", content=(b" " * 9_000 for _ in range(11)), headers=JSON).status_code == 200
     )
+
+
+def test_json_may_be_less_than_a_picture(tmp_path: Path) -> None:
+    limits = Limits(body_bytes=100_000, json_bytes=1_000)
+    with running(tmp_path, ServerOptions(limits=limits), app=Behind()) as rig:
+
+        def status(count: int, kind: str) -> int:
+            pieces = (b" " * 100 for _ in range(count // 100))
+            sent = {"Content-Type": kind}
+            whole = rig.client.post("/echo", content=b" " * count, headers=sent).status_code
+            assert rig.client.post("/echo", content=pieces, headers=sent).status_code == whole
+            return whole
+
+        for kind in ("application/json", "Application/JSON; charset=utf-8", "application/geo+json"):
+            assert (status(1_000, kind), status(1_100, kind)) == (200, 413)
+        assert (status(100_000, "image/png"), status(100_100, "image/png")) == (200, 413)
+
+
+def test_bodies_that_come_at_the_same_time_are_limited_together(rig: Rig) -> None:
+    head = b"POST /file HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    sent = head + b"Content-Length: 99999\r\n\r\n" + part.ljust(90_000, b"x")
+    statuses = []
+    with ExitStack() as all_plugs:
+        plugs = [all_plugs.enter_context(rig.plug()) for _ in range(6)]
+        for plug in plugs:
+            plug.sendall(sent)
+        for plug in plugs:
+            plug.settimeout(5)
+            statuses.append(plug.recv(12)[-3:])
+    assert sorted(statuses) == [b"408"] * 4 + [b"503"] * 2
+    rig.rest()
+    assert rig.client.post("/echo", content=b" " * 100_000, headers=JSON).json() == {"bytes": 100_000}
 
 
 def test_a_large_file_in_pieces_leaves_nothing_open(rig: Rig) -> None:
@@ -468,6 +546,84 @@ def read(plug: socket.socket) -> bytes:
     while part := plug.recv(65536):
         data += part
     return data
+
+
+# what all endpoints have in common
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """All endpoints behind the door, and a token."""
+    with running(tmp_path_factory.mktemp("whole"), ServerOptions(token=TOKEN)) as one:
+        yield one
+
+
+def test_the_first_page_is_the_documentation(whole: Rig) -> None:
+    with whole.another(token="") as bare:
+        for before, path, client in (
+            ("", "/", whole.client),
+            (f"/t/{TOKEN}", f"/t/{TOKEN}/", bare),
+            (f"/t/{TOKEN}", f"/t/{TOKEN}", bare),
+        ):
+            answer = client.get(path, follow_redirects=True)
+            assert (answer.status_code, answer.url.path) == (200, f"{before}/docs")
+            assert "swagger" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/weights/"), ("GET", "/weights"), ("POST", "/automask/"), ("POST", "/"), ("GET", "/progress/")],
+)
+def test_a_server_url_without_sam_is_told(whole: Rig, method: str, path: str) -> None:
+    before = len(whole.failed)
+    answer = whole.client.request(method, path)
+    assert answer.status_code in (404, 405)
+    told = answer.json()
+    assert f"/sam{path}" in told["error"]
+    assert f"http://localhost:{whole.port}/sam/" in told["hint"]
+    whole.wait(lambda: len(whole.failed) > before)  # the window tells it too
+    with whole.another(token="") as bare:
+        inside = bare.request(method, f"/t/{TOKEN}{path}").json()["hint"]
+    assert f"http://localhost:{whole.port}/t/TOKEN/sam/" in inside
+
+
+def test_what_is_nowhere_is_told_without_a_window(whole: Rig) -> None:
+    before = len(whole.failed)
+    for path in ("/nothing", "/sam/nothing/", "/api/v1/nothing", "/sam/sam/"):
+        answer = whole.client.get(path)
+        assert answer.status_code == 404
+        assert answer.json()["hint"] == "/docs lists what there is."
+    assert len(whole.failed) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/api/v1/segment", b'{"a": ', "The body is no JSON: Expecting value at character 6."),
+        ("/api/v1/segment", b"", "A body is needed, and there is none."),
+        ("/api/v1/segment", b"[1]", 'the body: an object is needed here, as {"name": value}'),
+        ("/api/v1/segment", b'{"prompts": [[1, 2]]}',
+         'prompts.0: an object is needed here, as {"name": value}'),
+        ("/sam/", b'{"type": "vit_b", "b64img": "", "bbox": [1]}', "bbox"),
+        ("/sam/", b'{"type": "vit_b", "b64img": "", "point_coords": ["a"]}', "point_coords.0"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_wrong_with_a_body_is_told_in_one_line(whole: Rig, path: str, body: bytes, told: str) -> None:
+    answer = whole.client.post(path, content=body, headers=JSON)
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert error.startswith(told)
+    assert "Value error" not in error
+    assert "\n" not in error
+
+
+def test_of_many_errors_in_a_body_the_first_are_told(whole: Rig) -> None:
+    coords = ["a"] * 500
+    body = {"type": "vit_b", "b64img": "", "point_coords": coords, "point_labels": [1] * 500}
+    answer = whole.client.post("/sam/", json=body)
+    assert answer.status_code == 422
+    assert 1 <= len(answer.json()["detail"]) <= 10
 
 
 # the rest

@@ -116,6 +116,7 @@ def test_a_default_model_that_is_gone_does_not_make_the_server_ill(tmp_path: Pat
     with running(tmp_path, default_model="no such model") as rig:
         assert rig.client.get("/health").json()["engine"]["key"] == "classical"
         assert rig.client.get("/api/v1/models").status_code == 200
+        assert rig.client.get("/v1/healthz").json()["model_name"] == "classical"
 
 
 def test_a_weight_is_downloaded(fetching: Rig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from samdesk.domain.geometry import Region
+from samdesk.domain.tasks import Cancelled
+from samdesk.images.tiles import BlockCache
 from samdesk.sdk import Image, open_image
 from samdesk.server import Limits, ServerOptions
 from samdesk.server.native.known import _known
 from samdesk.server.native.opened import MOST, Opened
 from tests.images_samples import noise, smooth_rgb, write_pyramid, write_zarr
-from tests.server_rig import Rig, base64_text, disc, png, running
+from tests.server_rig import WAIT_S, Rig, base64_text, disc, png, running
 
 IMAGES = "/api/v1/images"
 PNG = png(disc())
@@ -180,6 +184,40 @@ def test_forgotten_images_are_not_found(place: Place) -> None:
         assert asked.status_code == 404
     assert not image.source.parts  # type: ignore[attr-defined]
     assert (place.folder / "plain.png").exists()
+
+
+def test_what_is_left_of_a_request_reads_no_image_that_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(PNG)
+    kept = Opened()
+    id = kept.add(open_image(tmp_path / "a.png", blocks=BlockCache(0)))
+    with kept.using(id) as image:
+        assert kept.drop(id)
+        assert image.read(Region(0, 0, 256, 192)).any()
+    with pytest.raises(Cancelled):
+        image.read(Region(0, 0, 256, 192))
+
+
+def test_what_was_opened_for_nobody_is_closed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Image] = []
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def open_slowly(path: Path, **given: Any) -> Image:
+        opened.append(open_image(path, **given))
+        at_work.set()
+        assert go_on.wait(WAIT_S)
+        return opened[0]
+
+    monkeypatch.setattr("samdesk.server.native.opened.open_image", open_slowly)
+    asked = b'{"path": "plain.png"}'
+    with place.rig.plug() as plug:
+        plug.sendall(
+            b"POST /api/v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(asked), asked)
+        )
+        assert at_work.wait(WAIT_S)
+    place.rig.wait(lambda: not place.rig.service.waiting)
+    go_on.set()
+    place.rig.wait(lambda: not opened[0].source.parts)  # type: ignore[attr-defined]
 
 
 def test_an_image_in_use_is_closed_later(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import math
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,13 +22,14 @@ from samdesk.domain.prompts import PointPrompt, Prompts
 from samdesk.domain.tasks import Task
 from samdesk.engines.base import Embedding, MaskLogits
 from samdesk.formats.geojson import loads
-from samdesk.server import Limits, ServerOptions
+from samdesk.server import Limits, ServerOptions, results
+from samdesk.server.bounded import MOST_VALUES, PIECE, check_values
 from samdesk.server.errors import RequestError
 from samdesk.server.native.priors import run_lengths
 from samdesk.server.native.segment import FeatureCollection, Outlines, _check_tiles
 from tests.fakes import BrightEngine, FakeEngine
 from tests.images_samples import noise, write_pyramid, write_zarr
-from tests.server_rig import Rig, base64_text, disc, png, running
+from tests.server_rig import WAIT_S, Rig, base64_text, disc, png, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
 
@@ -437,6 +439,96 @@ def test_an_automask_that_makes_no_sense_is_refused(
     assert (found, says in told) == (status, True), told
 
 
+@pytest.mark.parametrize(
+    ("path", "before", "value", "count", "status", "says"),
+    [
+        (SEGMENT, '"data": "", "prompts": [', '"a"', 200_000, 422, "prompts.0"),
+        (SEGMENT, '"data": "", "prompts": [', "{}", 1_001, 422, "1000"),
+        (SEGMENT, '"data": "", "prompts": [', "0", 1_000_000, 413, "1,000,000"),
+        (AUTOMASK, '"data": "", "where": [', "0", 1_000_000, 413, "1,000,000"),
+        ("/v1/segment", '"image": "", "boxes": [', "0", 200_000, 422, "boxes.0"),
+        ("/v1/segment/points", '"image": "", "points": [', "0", 200_000, 422, "points.0"),
+        ("/segment-binary", '"image": "", "points": [', "0", 200_000, 422, "points.0"),
+        ("/segment-binary", '"image": "", "points": [', "0", 1_000_000, 413, "1,000,000"),
+    ],
+)
+def test_long_lists_are_refused_in_few_words(
+    desk: Rig, path: str, before: str, value: str, count: int, status: int, says: str
+) -> None:
+    body = "{" + before + ",".join([value] * count) + "]}"
+    answer = desk.client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, says in answer.text) == (status, True), answer.text[:500]
+    assert len(answer.content) < 1_000
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        {"type": "Polygon", "coordinates": [[["a", "b"]] * 1_000]},
+        {"type": "MultiPolygon", "coordinates": [[[["a", "b"]] * 1_000]] * 9},
+        {"type": "MultiPolygon", "coordinates": [[[0, 0]] * 1_000]},
+        {"size": [192, 256], "counts": [-1] * 1_000},
+        {"size": [192, 256], "counts": [0] * 500_001},
+    ],
+)
+def test_an_outline_is_read_as_what_it_says_it_is(desk: Rig, picture: str, prior: Any) -> None:
+    body = {"image": picture, "prompts": [{"prior": prior}]}
+    found = desk.client.post(SEGMENT, json=body)
+    assert found.status_code == 422
+    assert len(found.json()["detail"]) <= 2  # one, and that a list is no text
+    kind = prior.get("type", "Rle")
+    assert {one["loc"][4] for one in found.json()["detail"]} == {kind}
+
+
+def test_values_are_counted_wherever_a_body_is_cut() -> None:
+    check_values(b"{" + b"," * (MOST_VALUES - 1) + b" " * PIECE)
+    check_values(b'{"data":"' + b"A" * PIECE + b'"}')
+    with pytest.raises(RequestError, match="values"):
+        check_values(b" " * (PIECE - 9) + b"[" * 20 + b"," * (MOST_VALUES - 19))
+
+
+def test_what_is_drawn_gives_way_after_each_object(
+    desk: Rig, picture: str, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    ended = threading.Event()
+    lane, draw = desk.jobs.lane("requests"), results.png
+
+    def drawn(*of: Any) -> bytes:
+        if not order:
+            lane.submit(lambda task: order.append("asked meanwhile"))
+        order.append("drawn")
+        return draw(*of)
+
+    monkeypatch.setattr(results, "png", drawn)
+    lane.submit(lambda task: ended.wait(WAIT_S))  # the other of its two threads
+    try:
+        ask(desk, image=picture, prompts=[ON], strategy="all", result="png")
+    finally:
+        ended.set()
+    assert order == ["drawn", "asked meanwhile", "drawn", "drawn"]
+
+
+def test_too_many_masks_are_not_drawn(
+    desk: Rig, picture: str, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("samdesk.server.masks.DRAWN_PIXELS", 2 * SIZE[0] * SIZE[1])
+    body = {"image": picture, "prompts": [ON] * 3}
+    for result in ("rle", "png"):
+        assert refused(desk, **body, result=result)[0] == 413
+        assert ask(desk, image=picture, prompts=[ON] * 2, result=result)["objects"]
+    assert len(ask(desk, **body)["features"]) == 3
+    prior = {"prior": {"size": [SIZE[1], SIZE[0]], "counts": [9, SIZE[0] * SIZE[1] - 9]}}
+    assert refused(desk, image=picture, prompts=[prior] * 3)[0] == 413
+    sent = base64_text(PICTURE)
+    points = [{"x": 100, "y": 90}] * 3
+    status, told = refused(desk, "/segment-binary", image=sent, points=points)
+    assert (status, "3 masks" in told) == (413, True)
+    boxes = {"image": sent, "boxes": [[60, 50, 140, 130]] * 3}
+    assert refused(desk, "/v1/segment", **boxes, strategy="all")[0] == 413
+    assert desk.client.post("/v1/segment", json=boxes).status_code == 200
+
+
 def test_too_much_to_look_at_is_refused() -> None:
     whole = (100_000, 80_000)
     for fine in (None, 1.0):
@@ -446,3 +538,17 @@ def test_too_much_to_look_at_is_refused() -> None:
     with pytest.raises(RequestError, match="downsample") as found:
         _check_tiles(whole, None, 0.5)
     assert found.value.status == 413
+
+
+@pytest.mark.parametrize(
+    ("body", "member"),
+    [
+        ({"prompts": [{"points": [{"x": 9, "y": 9, "label": 0}]}]}, "prompts.0.points.0.label"),
+        ({"prompts": [{"points": [{"x": 9, "y": 9}]}], "rezult": "rle"}, "rezult"),
+        ({"points": [{"x": 9, "y": 9}]}, "points"),
+    ],
+)
+def test_a_member_that_is_misspelt_is_refused(rig: Rig, body: dict[str, Any], member: str) -> None:
+    answer = rig.client.post("/api/v1/segment", json={"data": "", "prompts": [], **body})
+    assert answer.status_code == 422
+    assert answer.json()["error"] == f"{member}: there is no such member here."

@@ -251,6 +251,35 @@ def test_cancel_while_it_runs_and_while_it_waits(served: Rig, jobs: Jobs3D) -> N
     assert ended(served, start(served))["state"] == "done"  # the same worker goes on
 
 
+def test_what_needs_no_model_is_answered_while_many_wait_for_one(
+    served: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = start(served)
+    file = ended(served, id)["files"][0]
+    monkeypatch.setattr(served.service, "waiting", served.service.options.limits.waiting)
+    assert ask(served).status_code == 503
+    assert len(served.client.get(file["url"]).content) == file["size"]
+    assert served.client.get(f"/generate-3d-status/{id}").json()["status"] == "completed"
+    assert served.client.delete(f"{API}/{id}").status_code == 200
+
+
+def test_addresses_have_the_token_where_the_request_had_it(tmp_path: Path) -> None:
+    token = "0123456789abcdef" * 2
+    with running(tmp_path, ServerOptions(token=token)) as rig, rig.another(token="") as bare:
+        body = {"data": base64_text(PICTURE), "mask": SQUARE, "formats": ["ply"]}
+        made = bare.post(f"/t/{token}{API}", json=body)
+        place = made.headers["location"]
+        assert place == f"/t/{token}{API}/{made.json()['id']}"
+        events = bare.get(f"{place}/events").text
+        lists = bare.get(place).json()["files"], bare.get(f"/t/{token}/api/v1/assets").json()["assets"]
+        told = bare.get(f"/t/{token}/generate-3d-status/{made.json()['id']}").json()
+        files = bare.get(f"/t/{token}/assets-list").json()["files"]
+        for url in (*(one["url"] for one in (*lists[0], *lists[1], *files)), told["ply_url"]):
+            assert bare.get(url).status_code == 200
+        assert lists[0][0]["url"] in events
+        jobs3d(rig.service).stop()
+
+
 def test_what_is_over_is_removed_with_its_files(served: Rig, jobs: Jobs3D) -> None:
     id = start(served)
     ended(served, id)

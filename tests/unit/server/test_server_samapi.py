@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,27 +13,26 @@ import numpy as np
 import pytest
 import shapely
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from shapely.geometry import shape as geometry_of
 
 from samdesk.domain.geometry import Bounds
 from samdesk.domain.prompts import BoxPrompt, Prompts
 from samdesk.engines.base import Embedding, MaskLogits
-from samdesk.server.samapi.bodies import PromptBody, in_pixel
+from samdesk.server.samapi.bodies import (
+    Body,
+    ConceptBody,
+    ConceptVideoBody,
+    PromptBody,
+    VideoBody,
+    in_pixel,
+)
 from samdesk.server.samapi.concepts import KEPT_BOXES, KEPT_PICTURES, KeptBoxes, said
 from samdesk.weights.weight import TYPES
 from tests.fakes import BrightEngine, FakeEngine
 from tests.server_rig import Rig, base64_text, disc, png
 
 CLASSICAL = "samdesk:classical"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """User folders of their own, for frames."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("home")
-        patch.setenv("SAMDESK_HOME", str(folder))
-        yield folder
 
 
 @pytest.fixture
@@ -437,15 +437,43 @@ def test_boxes_add_up_on_one_picture_until_they_are_reset(rig: Rig, searcher: Re
     ]
 
 
+def boxes_at(count: int, *, positive: bool = True) -> tuple[BoxPrompt, ...]:
+    return tuple(BoxPrompt(Bounds(n, 0, n + 1, 1), positive) for n in range(count))
+
+
 def test_kept_boxes_do_not_grow_without_end():
     kept = KeptBoxes()
-    boxes = [BoxPrompt(Bounds(n, 0, n + 1, 1)) for n in range(KEPT_BOXES + 10)]
+    boxes = boxes_at(KEPT_BOXES + 10)
     for box in boxes:
         total = kept.with_new("a", (box,), reset=False)
-    assert total == tuple(boxes[10:])
+        kept.keep("a", total)
+    assert total == boxes[10:]
     for number in range(KEPT_PICTURES):
-        kept.with_new(str(number), (), reset=False)
+        kept.keep(str(number), ())
     assert kept.with_new("a", (), reset=False) == ()
+
+
+def test_counterexamples_do_not_push_examples_out():
+    kept = KeptBoxes()
+    examples, others = boxes_at(2), boxes_at(KEPT_BOXES + 10, positive=False)
+    kept.keep("a", kept.with_new("a", (*examples, *others), reset=True))
+    assert kept.with_new("a", (), reset=False) == (*examples, *others[10:])
+    # what was just sent is asked as it is, in whole
+    assert kept.with_new("a", others, reset=False) == (*examples, *others)
+
+
+def test_boxes_that_were_refused_are_not_kept(rig: Rig, searcher: Recorder):
+    a, b = [10, 10, 20, 20], [60, 60, 20, 20]
+    search(rig, positive_bboxes=[a])
+    for url, status in ((CLASSICAL, 422), (absent(rig), 503)):
+        refused(rig, status, "/sam/sam3/", positive_bboxes=[b], reset_prompts=True, checkpoint_url=url)
+    search(rig, negative_bboxes=[[90, 90, 9, 9]], reset_prompts=False)
+    assert [box.bounds[0] for box in searcher.searched[-1][0].boxes] == [10, 90]
+
+
+def absent(rig: Rig) -> str:
+    """The url of a model that searches and is not on this computer."""
+    return next(one["url"] for one in listed(rig, "sam3") if one["name"].endswith("(not downloaded)"))
 
 
 def test_sam3_says_visual_where_there_is_no_text(rig: Rig, searcher: Recorder):
@@ -489,6 +517,31 @@ def test_every_path_has_all_its_spellings(rig: Rig):
         for spelled in {path, path.rstrip("/"), f"/sam{name}".rstrip("/"), f"/sam{name}"}:
             answer = rig.client.request("PATCH", spelled)
             assert answer.status_code == 405, spelled
+
+
+MANY = 100_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (PromptBody, {"point_coords": [[0, 0]] * MANY}),
+        (PromptBody, {"point_coords": [["a"] * MANY]}),
+        (PromptBody, {"point_labels": ["a"] * MANY}),
+        (ConceptBody, {"positive_bboxes": ["a"] * MANY}),
+        (VideoBody, {"b64imgs": [1] * MANY}),
+        (VideoBody, {"objs": {"0": ["a"] * MANY}}),
+        (VideoBody, {"objs": {f"x{n}": [] for n in range(MANY)}}),
+        (ConceptVideoBody, {"objs": {n: ["a"] * 1000 for n in range(1000)}}),
+        (VideoBody, {"objs": {0: [{"point_coords": [[0, 0]] * 1000}] * 1000}}),
+    ],
+)
+def test_far_too_much_is_refused_in_no_time_and_few_words(kind: type[Body], body: dict[str, Any]):
+    began = time.perf_counter()
+    with pytest.raises(ValidationError) as raised:
+        kind.model_validate({"b64img": ""} | body)
+    assert time.perf_counter() - began < 2  # of lists within lists, it took half a minute
+    assert raised.value.error_count() <= 10
 
 
 def test_bodies_are_read_without_a_server():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,9 +20,11 @@ from samdesk.domain.geometry import Bounds
 from samdesk.domain.prompts import BoxPrompt, PointPrompt, Prompts
 from samdesk.domain.tasks import Task
 from samdesk.engines.base import Frames, MaskLogits, TrackedFrame, TrackPrompt
+from samdesk.sdk.tracking import pictures
 from samdesk.server.samapi import video
 from samdesk.server.samapi.bodies import FollowedBody, FollowedConceptBody
 from samdesk.server.samapi.followed import Followed, named, placed
+from samdesk.server.uploads import Uploads
 from tests.server_rig import Rig, base64_text, disc, png
 
 SIZE = (128, 96)
@@ -41,13 +45,10 @@ def frame_of(number: int) -> bytes:
     return data.tobytes()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """User folders of their own, where the frames are kept."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("home")
-        patch.setenv("SAMDESK_HOME", str(folder))
-        yield folder
+@pytest.fixture(scope="module")
+def home(rig: Rig) -> Path:
+    """Below which the server keeps frames."""
+    return rig.folder / "home"
 
 
 def upload(rig: Rig, name: str, data: bytes, dirname: str = "frames", slash: str = "/") -> httpx.Response:
@@ -206,7 +207,10 @@ def test_frames_may_come_with_the_request(rig: Rig, home: Path):
     assert [one["geometry"]["plane"]["z"] for one in found] == [0, 1]
     rig.rest()
     assert not list(home.rglob("*sent-*"))
-    assert follow(rig, dirname=None, b64imgs=["é"], objs=objs).status_code == 422
+    sent[0] = f"data:image/png;base64,{sent[0]}"
+    assert len(features(follow(rig, dirname=None, b64imgs=sent, objs=objs))) == 2
+    answer = follow(rig, dirname=None, b64imgs=[sent[0], "é"], objs=objs)
+    assert (answer.status_code, answer.json()["error"]) == (422, "Frame 1 of b64imgs is no base64 text.")
     assert follow(rig, dirname=None, b64imgs=["aGVsbG8="], objs=objs).status_code == 422
     sent[1] = base64_text(png(disc((64, 64))))
     answer = follow(rig, dirname=None, b64imgs=sent, objs=objs)
@@ -239,6 +243,42 @@ def test_a_text_that_the_extension_does_not_send_is_told_in_the_window(rig: Rig)
     assert features(follow(rig, "sam3video/", type="sam3", objs={})) == []
     rig.wait(lambda: len(rig.failed) > before)
     assert "does not send the text" in str(rig.failed[-1].error)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_frames_of_a_client_that_leaves_while_they_are_kept_go(
+    rig: Rig, home: Path, monkeypatch: pytest.MonkeyPatch, count: int
+):
+    began, go_on, add = threading.Event(), threading.Event(), Uploads.add
+
+    def slow(*what: Any) -> None:
+        began.set()
+        assert go_on.wait(20)
+        add(*what)
+
+    monkeypatch.setattr(Uploads, "add", slow)
+    body = {"b64imgs": [base64_text(frame_of(0))] * count, "objs": {"0": [{"bbox": [10, 10, 60, 60]}]}}
+    with rig.another(timeout=0.3) as hasty, pytest.raises(httpx.ReadTimeout):
+        hasty.post("/sam/video/", json=body | {"checkpointUrl": CLASSICAL})
+    assert began.wait(10)
+    rig.wait(lambda: not rig.service.waiting and rig.jobs.lane("io").idle)
+    go_on.set()
+    rig.rest()
+    assert not list(home.rglob("*sent-*"))
+
+
+@pytest.mark.parametrize("how", ["weights", "video"])
+def test_old_frames_go_without_new_ones(rig: Rig, frames: str, home: Path, tracker: FakeTracker, how: str):
+    assert upload(rig, "0.jpg", frame_of(0), "forgotten").status_code == 200
+    (old,) = home.rglob("*-forgotten")
+    then = time.time() - rig.service.options.limits.upload_age_s - 60
+    os.utime(old, (then, then))
+    if how == "weights":
+        assert rig.client.get("/sam/weights/").status_code == 200
+    else:
+        features(follow(rig, objs={"0": [{"bbox": [10, 10, 60, 60]}]}))
+    rig.rest()
+    assert not old.exists()
 
 
 @pytest.mark.parametrize(
@@ -302,6 +342,30 @@ def test_a_click_does_not_wait_for_all_frames(rig: Rig, frames: str, tracker: Fa
         thread.join(20)
     assert seen == [1]
     assert len(features(answers[0])) == 5
+
+
+def test_a_click_does_not_wait_for_all_headers(
+    rig: Rig, frames: str, tracker: FakeTracker, monkeypatch: pytest.MonkeyPatch
+):
+    began, go_on, seen = threading.Event(), threading.Event(), []
+    read_header = pictures.read_header
+
+    def slow(data: bytes) -> object:
+        seen.append(len(data))
+        began.set()
+        assert go_on.wait(20)
+        return read_header(data)
+
+    monkeypatch.setattr(pictures, "read_header", slow)
+    objs = {"0": [{"obj_id": 0, "bbox": [10, 10, 60, 60]}]}
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(follow, rig, objs=objs)
+        assert began.wait(10)
+        click = rig.jobs.lane("model").submit(lambda task: len(seen))
+        go_on.set()
+        rig.wait(lambda: click.finished)
+        assert len(features(answer.result(20))) == 5
+    assert click.result == 1
 
 
 # what is said about sam3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -13,7 +14,9 @@ import pytest
 
 import samdesk
 from samdesk.app.downloads import Standing
-from samdesk.server.samapi.weights import progress_of
+from samdesk.domain.errors import SamdeskError
+from samdesk.server.samapi.bodies import RegisterBody
+from samdesk.server.samapi.weights import Registrations, progress_of
 from tests.server_rig import Rig, running
 from tests.weights_server import Reply, WeightsServer, weights_server
 
@@ -99,6 +102,14 @@ def test_a_link_becomes_a_weight_and_is_answered_when_it_is_here(rig: Rig, files
     assert len(rig.registry.weights) == 1
 
 
+def test_a_mistyped_link_does_not_keep_its_name(rig: Rig, files: WeightsServer):
+    url = files.serve("/mine.pt", Reply(FILE))
+    assert register(rig, url.replace("mine", "nime")).status_code == 503
+    assert register(rig, url).text == "“Mine” is on this computer and ready."
+    (weight,) = rig.registry.weights
+    assert weight.url == url
+
+
 def test_progress_and_cancel_are_answered_meanwhile_and_registering_again_goes_on(
     rig: Rig, files: WeightsServer
 ):
@@ -156,6 +167,36 @@ def test_a_download_that_fails_says_why(rig: Rig, files: WeightsServer):
     assert answer.status_code == 503
     assert answer.json()["error"]
     assert progress(rig) == {"message": None, "percent": -1}
+
+
+def test_a_download_that_fails_once_the_server_has_ended_troubles_nobody(rig: Rig, files: WeightsServer):
+    downloads, loop = rig.service.downloads, asyncio.new_event_loop()
+    url = files.serve("/stall.pt", Reply(FILE, stall_after=1000))
+    body = RegisterBody(type="vit_b", name="Mine", url=url)
+    asked = loop.create_task(Registrations(rig.service).register(body))
+
+    async def begun() -> None:
+        while not rig.jobs.visible:
+            await asyncio.sleep(0.005)
+
+    loop.run_until_complete(begun())
+    busy, troubles = threading.Event(), []
+
+    def fail() -> None:
+        try:
+            downloads.failed.emit("Mine", SamdeskError("No.", ""))
+        except Exception as error:
+            troubles.append(error)
+
+    rig.main(lambda: busy.wait(20))  # the main thread has no time
+    rig.main(fail)
+    asked.cancel()
+    loop.run_until_complete(asyncio.wait([asked]))
+    loop.close()
+    busy.set()
+    (weight,) = rig.registry.weights
+    rig.on_main(lambda: downloads.cancel(weight))
+    assert troubles == []
 
 
 @pytest.mark.parametrize(

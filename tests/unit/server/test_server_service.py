@@ -157,6 +157,65 @@ def test_too_many_are_refused_and_there_is_room_again(desk: Desk) -> None:
     assert desk.run(lambda: desk.service.run("model", lambda task: 1)) == 1
 
 
+@pytest.mark.parametrize("desk", [{"waiting": 1}], indirect=True)
+def test_what_follows_a_first_job_is_neither_counted_nor_refused(desk: Desk) -> None:
+    go_on = threading.Event()
+
+    def steps(task: Task) -> Any:
+        yield
+        return desk.service.waiting
+
+    async def beside() -> list[int]:
+        held = asyncio.ensure_future(desk.service.run("model", lambda task: go_on.wait(10)))
+        await asyncio.sleep(0)
+        with pytest.raises(RequestError, match="No model"):
+            await desk.service.refuse(RequestError(404, "No model."))
+        told = await desk.service.run("requests", lambda task: desk.service.waiting, counted=False)
+        again = await desk.service.run_steps("requests", steps, counted=False)
+        go_on.set()
+        await held
+        return [told, again, desk.service.waiting]
+
+    assert desk.run(beside) == [1, 1, 0]
+
+
+@pytest.mark.parametrize("ends_first", [True, False])
+def test_a_result_that_nobody_waits_for_is_discarded(desk: Desk, ends_first: bool) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    discarded: list[int] = []
+
+    def work(task: Task) -> int:
+        begun.set()
+        go_on.wait(10)
+        return 7
+
+    async def leave() -> None:
+        asked = asyncio.ensure_future(desk.service.run("io", work, discard=discarded.append))
+        await asyncio.sleep(0)
+        assert begun.wait(10)
+        if ends_first:  # the loop stands still, so it does not hear of it
+            go_on.set()
+            assert desk.jobs.lane("io").flush(10)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        go_on.set()
+        assert desk.jobs.lane("io").flush(10)
+
+    desk.run(leave)
+    assert discarded == [7]
+    assert desk.run(lambda: desk.service.run("io", work, discard=discarded.append)) == 7
+    assert discarded == [7]
+
+
+def test_memory_that_ran_out_is_not_the_clients_fault(desk: Desk) -> None:
+    def greedy(task: Task) -> None:
+        raise MemoryError
+
+    with pytest.raises(RequestError, match="not enough memory") as told:
+        desk.run(lambda: desk.service.run("model", greedy))
+    assert told.value.status == 503
+
+
 def test_a_program_that_ends_says_so(desk: Desk) -> None:
     desk.jobs.lane("model").close()
     with pytest.raises(RequestError, match="stopping"):
@@ -184,6 +243,36 @@ def test_a_model_is_found_by_type_name_and_address(desk: Desk) -> None:
         service.choose("yolo")
     assert unknown.value.status == 404
     assert [choice.key for choice in service.choices("vit_h")] == ["classical", "SAM ViT-H"]
+
+
+def test_the_default_is_the_one_without_weights_when_it_is_gone(tmp_path: Path, desk: Desk) -> None:
+    assert desk.service.default_choice().key == "classical"
+    desk.service.default_model = lambda: "vit_b"
+    assert desk.service.default_choice().key == "SAM ViT-B"
+    desk.service.default_model = lambda: "gone"
+    assert desk.service.default_choice().key == "classical"
+
+
+def test_another_weight_of_the_same_name_is_another_model(tmp_path: Path, desk: Desk) -> None:
+    service, registry = desk.service, desk.service.registry
+    first, second = tmp_path / "first.pt", tmp_path / "second.pt"
+    for path in (first, second):
+        path.write_bytes(b"weights")
+
+    def mine() -> Segmenter:
+        return desk.run(lambda: service.segmenter(service.choose("Mine")))
+
+    registry.add("Mine", type="vit_b", reference=first)
+    known = mine()
+    assert mine() is known
+    registry.remove(service.choose("Mine").weight)
+    registry.add("Mine", type="sam2_t", reference=second)
+    other = mine()
+    assert (known.name, other.name) == ("sam", "sam2")
+    second.write_bytes(b"other weights")
+    assert mine() is not other
+    second.unlink()
+    assert service.loaded(service.choose("Mine")) is None
 
 
 def test_a_weight_that_is_not_here_is_refused_and_the_window_tells_it(desk: Desk) -> None:
@@ -239,6 +328,120 @@ def test_several_prompts_on_one_picture_are_encoded_once(desk: Desk) -> None:
     desk.run(lambda: segment(desk.service, image, prompts, choice))
     assert engine.encoded == 1
     assert desk.run(lambda: segment(desk.service, image, [Prompts()], choice)) == [[]]
+
+
+class Held(FakeEngine):
+    """Encodes nothing while `go_on` is not set; finds nothing, and tells who encoded what.
+
+    Attributes
+    ----------
+    encodes : list of (str, int)
+        The thread, and how wide the chip was.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
+        self.encodes: list[tuple[str, int]] = []
+
+    def encode(self, chip: Any, task: Task) -> Any:
+        self.encodes.append((threading.current_thread().name, chip.shape[1]))
+        self.begun.set()
+        assert self.go_on.wait(20)
+        return super().encode(chip, task)
+
+    def predict(self, *args: Any, **more: Any) -> Any:
+        return []
+
+
+WIDE = 2048, 600
+LEFT, RIGHT = (100.0, 300.0), (1900.0, 300.0)
+
+
+@pytest.fixture
+def held(desk: Desk) -> Held:
+    engine = Held()
+    desk.service._segmenters["classical"] = Segmenter(engine, desk.service.store)
+    return engine
+
+
+def _asking(desk: Desk, image: Any, *points: tuple[float, float]) -> Any:
+    prompts = [_point(*point) for point in points]
+    choice = desk.service.choose(None)
+    return asyncio.ensure_future(segment(desk.service, image, prompts, choice, downsample=1.0))
+
+
+async def _until(event: threading.Event) -> None:
+    while not event.is_set():
+        await asyncio.sleep(0.001)
+
+
+def test_many_chips_to_encode_let_others_go_first(desk: Desk, held: Held) -> None:
+    wide, small = _image(31 * 512, 40), _image()
+    points = [(512.0 * number, 20.0) for number in range(1, 31)]
+    held.go_on.clear()
+
+    async def both() -> int:
+        many = _asking(desk, wide, *points)
+        await _until(held.begun)
+        quick = _asking(desk, small, (20, 20))
+        await asyncio.sleep(0)
+        held.go_on.set()
+        await quick
+        so_far = [width for _, width in held.encodes].index(120)
+        await many
+        return so_far
+
+    assert desk.run(both) == 1
+    assert held.encoded == 31
+
+
+def test_what_is_encoded_is_answered_while_other_chips_of_a_request_are_not(desk: Desk, held: Held) -> None:
+    image = _image(*WIDE)
+
+    async def beside() -> None:
+        await _asking(desk, image, LEFT)
+        held.begun.clear()
+        held.go_on.clear()
+        both = _asking(desk, image, LEFT, RIGHT)
+        await _until(held.begun)
+        await _asking(desk, image, LEFT, LEFT)
+        assert not both.done()
+        held.go_on.set()
+        await both
+
+    desk.run(beside)
+    assert [name for name, _ in held.encodes] == ["samdesk-model-0"] * 2
+
+
+def test_what_had_to_make_room_meanwhile_is_encoded_where_all_is(desk: Desk, held: Held) -> None:
+    image = _image(*WIDE)
+    go_on = threading.Event()
+
+    async def forgotten() -> list[Any]:
+        await _asking(desk, image, LEFT, RIGHT)
+        before = asyncio.ensure_future(desk.service.run("predict", lambda task: go_on.wait(10)))
+        await asyncio.sleep(0)
+        asked = _asking(desk, image, LEFT, RIGHT, LEFT)
+        await asyncio.sleep(0)
+        desk.service.store.memory.clear()
+        go_on.set()
+        await before
+        return await asked
+
+    assert desk.run(forgotten) == [[], [], []]
+    assert [name for name, _ in held.encodes] == ["samdesk-model-0"] * 4
+    assert desk.service.waiting == 0
+
+
+def test_prompts_on_many_chips_are_answered_in_order(desk: Desk) -> None:
+    desk.service._segmenters["classical"] = Segmenter(FakeEngine(), desk.service.store)
+    image = _image(*WIDE)
+    points = [RIGHT, LEFT, (5000.0, 300.0), (1000.0, 300.0), RIGHT]
+    found = desk.run(lambda: _asking(desk, image, *points))
+    middles = [one[0].shape.bounds.center if one else None for one in found]
+    assert middles == [RIGHT, LEFT, None, (1000.0, 300.0), RIGHT]
 
 
 @pytest.mark.parametrize("desk", [{"prompts": 2}], indirect=True)
