@@ -78,12 +78,15 @@ class Notice:
         What can be done.
     command : str
         Id of a command that does it, or empty.
+    about : str
+        What the command shall show first: the name of a weight or of a setting, or empty.
     """
 
     level: Literal["info", "warning", "error"]
     text: str
     hint: str = ""
     command: str = ""
+    about: str = ""
 
 
 class Ask(Protocol):
@@ -707,13 +710,23 @@ class Workspace:
     # Signals of others
 
     def _job_failed(self, job: Job[Any]) -> None:
-        if job.error is not None and not self.serving.owns(job):
-            command = "save.retry" if self.unsaved else ""
-            if isinstance(job.error, GatedError):
-                command = "weights.show"
-            if getattr(job.error, "kind", "") in NOT_SET_UP:
-                command = "recon.engines"
-            self.notice.emit(Notice("error", job.error.message, job.error.hint, command))
+        if job.error is None or self.serving.owns(job):
+            return
+        missing = getattr(job.error, "weight", "")
+        if missing:
+            self._tell_missing(missing)
+            return
+        command = "save.retry" if self.unsaved else ""
+        if isinstance(job.error, GatedError):
+            command = "weights.show"
+        if getattr(job.error, "kind", "") in NOT_SET_UP:
+            command = "recon.engines"
+        self.notice.emit(Notice("error", job.error.message, job.error.hint, command))
+
+    def _tell_missing(self, weight: str) -> None:
+        text = f"QuPath or another program asked for “{weight}”, which is not on this computer."
+        hint = "Download it, and ask there again."
+        self.notice.emit(Notice("error", text, hint, "weights.show", weight))
 
     def _tell_serving(self) -> None:
         where = self.serving.qupath_url
@@ -723,7 +736,7 @@ class Workspace:
     def _serving_failed(self, error: SamdeskError) -> None:
         # unasked, as another window may answer already, it is no more than news
         level: Literal["info", "error"] = "error" if self.serving.asked else "info"
-        self.notice.emit(Notice(level, error.message, error.hint, "app.preferences"))
+        self.notice.emit(Notice(level, error.message, error.hint, "app.preferences", "serve_port"))
 
     def _setting_changed(self, name: str) -> None:
         if name == "hover":

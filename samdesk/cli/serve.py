@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,9 @@ TOKEN_VARIABLE = "SAMDESK_TOKEN"
 SHORTEST_TOKEN = 16
 """Shorter ones could be found by trying."""
 
+LATE_S = 0.5
+"""Within this time a request tells why its job failed, if it is one of a request."""
+
 STOP_S = 2.5
 """What is under way may take so long to end."""
 
@@ -99,8 +102,13 @@ def run_serve(options: argparse.Namespace) -> int:
     service = Service(jobs, Downloads(jobs, registry), store, chosen, lambda: model)
     made = token if options.token == "new" else ""
     job = serve(service, lambda url: print("\n".join(greeting(url, chosen, made)), flush=True))
-    with _stop_asked() as asked, _told(jobs, job):
-        queue.run_until(lambda: bool(asked) or job.finished, timeout=math.inf)
+    with _stop_asked() as asked, _told(jobs, job) as tell_late:
+
+        def is_over() -> bool:
+            tell_late()
+            return bool(asked) or job.finished
+
+        queue.run_until(is_over, timeout=math.inf)
         _stop(jobs, job, queue)
     if job.error is not None:
         raise job.error
@@ -181,7 +189,11 @@ def greeting(url: str, options: ServerOptions, made: str = "") -> list[str]:
     if options.host in ("0.0.0.0", "::"):  # no address to ask at
         url = f"http://{socket.gethostname()}:{url.rpartition(':')[2]}"
     way = f"/t/{made or 'TOKEN'}" if options.token else ""
-    lines = [f"samdesk answers at {url}", f"QuPath: Extensions > SAM, Server URL {url}{way}/sam/"]
+    lines = [
+        f"samdesk answers at {url}",
+        f"QuPath: Extensions > SAM, Server URL {url}{way}/sam/",
+        f"What else there is to ask: {url}{way}/docs",
+    ]
     return [*lines, f"The token is {made}"] if made else lines
 
 
@@ -226,41 +238,49 @@ def _stop_asked() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _told(jobs: Jobs, but: Job[None]) -> Iterator[None]:
-    """Tell on standard error what failed and what was refused."""
+def _told(jobs: Jobs, but: Job[None]) -> Iterator[Callable[[], None]]:
+    """Tell on standard error what failed and what was refused; to be called again and again meanwhile."""
     spoken = _Spoken(but)
     log = logging.getLogger("samdesk.server")
     log.addHandler(spoken)
     jobs.failed.connect(spoken.failed)
     try:
-        yield
+        yield spoken.tell_late
     finally:
         jobs.failed.disconnect(spoken.failed)
         log.removeHandler(spoken)
+        spoken.tell_late(0.0)
 
 
 class _Spoken(logging.Handler):
-    """One line for each failure; a request that was refused and the job that refused it are one."""
+    """One line for each failure; a request that was refused and the job that refused it are one.
+
+    The job tells first, but only the request names its path: a job that failed is not told of
+    before its request had time to.
+    """
 
     def __init__(self, but: Job[None]) -> None:
         super().__init__(logging.INFO)
         self._but = but
         self._told: deque[SamdeskError] = deque(maxlen=64)
+        self._late: deque[tuple[float, SamdeskError]] = deque()
 
     def failed(self, job: Job[Any]) -> None:
-        if job is not self._but and job.error is not None and self._is_new(job.error):
-            _say(str(job.error))
+        if job is not self._but and job.error is not None:
+            self._late.append((time.monotonic(), job.error))
+
+    def tell_late(self, patience_s: float = LATE_S) -> None:
+        """Tell of the jobs that failed so long ago, and that no request told of; on the main thread."""
+        while self._late and self._late[0][0] <= time.monotonic() - patience_s:
+            error = self._late.popleft()[1]
+            if all(one is not error for one in [*self._told]):
+                _say(str(error))
 
     def emit(self, record: logging.LogRecord) -> None:
         given = record.args if isinstance(record.args, tuple) else ()
-        errors = [one for one in given if isinstance(one, SamdeskError)]
-        if record.name != ANSWERS and all(self._is_new(one) for one in errors):
+        self._told.extend(one for one in given if isinstance(one, SamdeskError))
+        if record.name != ANSWERS:
             _say(record.getMessage())
-
-    def _is_new(self, error: SamdeskError) -> bool:
-        new = all(one is not error for one in self._told)
-        self._told.append(error)
-        return new
 
 
 def _say(text: str) -> None:

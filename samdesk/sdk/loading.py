@@ -170,7 +170,7 @@ def find_weights(
         if registry.state(weight) in HERE:
             return registry.path(weight), weight.type
     title = spec.types.get(name, spec.title)
-    first = f" samdesk weights download “{offered[0].name}”, or" if offered else ""
+    first = f' samdesk weights download "{offered[0].name}", or' if offered else ""
     raise SamdeskError(
         f"No weights for {title} are on this computer.", f"Use{first} --weights with a file of your own."
     )
@@ -196,7 +196,7 @@ def _check_here(registry: Registry, weight: Weight) -> None:
         raise SamdeskError(f"The file of “{weight.name}” is damaged.", registry.why_damaged(weight))
     if state not in HERE:
         raise SamdeskError(
-            f"“{weight.name}” is not on this computer.", f"samdesk weights download “{weight.name}”"
+            f"“{weight.name}” is not on this computer.", f'samdesk weights download "{weight.name}"'
         )
 
 

@@ -20,7 +20,9 @@ class Limits:
     Attributes
     ----------
     body_bytes : int
-        Of a request.
+        Of a request; those of all requests that are not answered have four times as much.
+    json_bytes : int
+        Of a request in JSON, which is read into memory as a whole and takes many times its size there.
     body_s : float
         Until a body is here; one from which nothing comes for `idle_s` is given up before.
     idle_s : float
@@ -41,6 +43,7 @@ class Limits:
     """
 
     body_bytes: int = 256 << 20
+    json_bytes: int = 64 << 20
     body_s: float = 600.0
     idle_s: float = 30.0
     pixels: int = 100_000_000

@@ -259,7 +259,7 @@ class MainWindow(QMainWindow):
         self.review.activated.connect(self.show_bounds)
         self.bridge.failed.connect(self._failed)
         self.settings.changed.connect(self._setting_changed)
-        self.notices.command.connect(lambda name: self.actions_[name].trigger())
+        self.notices.command.connect(guard(self._do_about))
         self.empty.command.connect(lambda name: self.actions_[name].trigger())
         self.empty.chosen.connect(guard(w.open))
         self.empty.sample.connect(guard(self.open_sample))
@@ -377,11 +377,31 @@ class MainWindow(QMainWindow):
     def _serving_changed(self) -> None:
         serving, shown = self.workspace.serving, self.notices.notice
         self.status.server.show_state(serving)
-        if serving.is_on and shown is not None and shown.text == self._serving_trouble:
+        if shown is not None and (
+            (serving.is_on and shown.text == self._serving_trouble)
+            or (serving.state == "off" and _is_of_server(shown))
+        ):
             self.notices.dismiss()  # it is no longer true
         if serving.error is not None:
             self._serving_trouble = serving.error.message
+        self._show_switch()
         self.actions_.refresh()
+
+    def _show_switch(self) -> None:
+        from .dialogs.preferences import Preferences
+
+        dialog = self._dialogs.get("preferences")
+        if isinstance(dialog, Preferences) and self.workspace.serving.available:
+            dialog.show_switch("serve", self.workspace.serving.wanted)
+
+    def _do_about(self, command: str, about: str) -> None:
+        """The command of a notice."""
+        if about and command == "weights.show":
+            self.show_weights(about)
+        elif about and command == "app.preferences":
+            self.show_preferences(about)
+        else:
+            self.actions_[command].trigger()
 
     def _failed(self, error: SamdeskError) -> None:
         self.notices.show_notice(Notice("error", error.message, error.hint))
@@ -519,10 +539,16 @@ class MainWindow(QMainWindow):
 
         self._show("palette", Palette(self, [self.actions_[name] for name in COMMANDS]))
 
-    def show_preferences(self) -> None:
+    def show_preferences(self, name: str = "") -> None:
+        """The preferences, with the setting of this name in view."""
         from .dialogs.preferences import Preferences
 
-        self._show("preferences", Preferences(self, self.settings))
+        dialog, serving = Preferences(self, self.settings), self.workspace.serving
+        if serving.available:
+            dialog.follow("serve", serving.wanted, lambda on: serving.start() if on else serving.stop())
+        self._show("preferences", dialog)
+        if name:
+            dialog.bring(name)
 
     def show_contrast(self) -> None:
         from .dialogs.contrast import ContrastDialog
@@ -697,3 +723,8 @@ class MainWindow(QMainWindow):
             self.restoreGeometry(QByteArray.fromBase64(kept.get("geometry", "").encode()))
             self.restoreState(QByteArray.fromBase64(kept.get("state", "").encode()))
         self._apply_view_settings()
+
+
+def _is_of_server(notice: Notice) -> bool:
+    """Whether it tells what another program asked for."""
+    return notice.command == "weights.show" and bool(notice.about)

@@ -125,7 +125,8 @@ def test_no_name_in_a_path_makes_it_fail(rig: Rig) -> None:
     for method, path in routes(rig):
         for name in NAMES if "{}" in path else ():
             answer = rig.client.request(method, path.replace("{}", name))
-            assert answer.status_code in SAID, (method, path, name[:80])
+            # a client leaves out "..": that may lead to the first page, which leads on to the documents
+            assert answer.status_code in SAID | {307}, (method, path, name[:80])
 
 
 def routes(rig: Rig) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QCheckBox, QDoubleSpinBox
 from pytestqt.qtbot import QtBot
 
 from samdesk.app.settings import Settings
@@ -24,6 +26,8 @@ from samdesk.cli import _load_server
 from samdesk.domain.tasks import Task
 from samdesk.sdk import Segmenter
 from samdesk.ui import theme
+from samdesk.ui.dialogs.preferences import Preferences
+from samdesk.ui.dialogs.weights import WeightsDialog
 from samdesk.ui.main_window import MainWindow
 from samdesk.ui.panels.status import ServerButton
 from tests.fakes import FakeEngine
@@ -145,7 +149,18 @@ def test_a_weight_that_is_not_here_is_told_in_the_window(
     body = {"type": "sam2_t", "checkpoint_url": weight.url, "b64img": disc(), "bbox": [105, 55, 195, 145]}
     assert asked("POST", "/sam/", json=body).status_code == 503
     qtbot.waitUntil(lambda: window.notices.notice is not None and window.notices.notice.level == "error")
-    assert weight.name in window.notices.notice.text
+    notice = window.notices.notice
+    assert f"QuPath or another program asked for “{weight.name}”" in notice.text
+    assert "samdesk weights" not in notice.hint
+    assert window.notices._button.text() == "Weights…"
+    window.actions_["server.answer"].trigger()
+    assert window.notices.notice is None  # it was about the server
+    window.workspace.notice.emit(notice)
+    window.notices._button.click()
+    dialog = window._dialogs["weights"]
+    assert isinstance(dialog, WeightsDialog)
+    assert dialog.chosen is not None
+    assert dialog.chosen.name == weight.name
 
 
 def test_a_port_that_is_taken_is_told_and_another_one_helps(
@@ -164,6 +179,65 @@ def test_a_port_that_is_taken_is_told_and_another_one_helps(
         settings["serve_port"] = free_port()
         qtbot.waitUntil(lambda: window.workspace.serving.is_on, timeout=WAIT_MS)
         assert window.notices.notice.level == "info"
+
+
+def test_the_notice_leads_to_the_port_and_the_switch_shows_what_is(
+    window: MainWindow, settings: Settings, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("samdesk.ui.dialogs.preferences.OTHER_HEIGHT", 500)  # as on a low screen
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", settings["serve_port"]))
+        other.listen()
+        window.actions_["server.answer"].trigger()
+        qtbot.waitUntil(lambda: window.notices.notice is not None, timeout=WAIT_MS)
+        window.notices._button.click()
+        dialog = window._dialogs["preferences"]
+        assert isinstance(dialog, Preferences)
+        qtbot.waitExposed(dialog)
+        port, switch = dialog.editors["serve_port"], dialog.editors["serve"]
+        assert isinstance(port, QDoubleSpinBox)
+        assert isinstance(switch, QCheckBox)
+        for one in (port, switch):
+            assert one.visibleRegion().boundingRect() == one.rect()
+        assert dialog.focusWidget() is port
+        assert not switch.isChecked()
+        switch.click()  # the port is still taken
+        qtbot.waitUntil(lambda: not switch.isChecked(), timeout=WAIT_MS)
+        assert settings["serve"]
+        port.setValue(free_port())
+        qtbot.waitUntil(lambda: window.workspace.serving.is_on, timeout=WAIT_MS)
+        assert switch.isChecked()
+    switch.click()
+    assert not window.workspace.serving.wanted
+    assert not settings["serve"]
+    dialog.close()
+
+
+def test_in_a_narrow_window_texts_are_cut_with_a_sign(window: MainWindow, qtbot: QtBot) -> None:
+    turn_on(window, qtbot)
+    window.resize(900, 700)
+    never = threading.Event()
+
+    def long(task: Task) -> None:
+        task.progress(0.3, "Asked 1,234 of 4,096 points")
+        while not never.wait(0.01):
+            task.check()
+
+    job = window.jobs.lane("io").submit(long, title="Finding objects in a picture with a long name.tif")
+    title, place = window.status.jobs.title, window.status.place
+    qtbot.waitUntil(lambda: "4,096" in title.text(), timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: title.is_cut, timeout=WAIT_MS)
+    assert place.width() == 0
+    assert title.text() in title.toolTip()
+    narrow = title.width()
+    place.setText("1,234.5, 1,234.5 px")
+    qtbot.waitUntil(lambda: place.width() > 0 and title.width() < narrow, timeout=WAIT_MS)
+    bar = window.status
+    shown = [bar.engine, bar.jobs, bar.place, bar.zoom, bar.saved, bar.server]
+    for one, after in itertools.pairwise(shown):
+        assert one.geometry().right() < after.geometry().left()
+    assert bar.server.geometry().right() < bar.width()
+    job.cancel()
 
 
 def test_closing_stops_it_soon_with_a_request_under_way(

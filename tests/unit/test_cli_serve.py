@@ -94,9 +94,11 @@ def test_what_is_printed_names_the_address_for_qupath() -> None:
     assert kept[1].endswith("/t/TOKEN/sam/")
     assert not any(LONG in line for line in kept)
     open_to_all = ServerOptions(host="0.0.0.0", token=LONG)
-    first, second, third = greeting("http://0.0.0.0:8000", open_to_all, made=LONG)
+    assert kept[2].endswith(" http://localhost:8000/t/TOKEN/docs")
+    first, second, docs, third = greeting("http://0.0.0.0:8000", open_to_all, made=LONG)
     assert first == f"samdesk answers at http://{socket.gethostname()}:8000"
     assert second.endswith(f":8000/t/{LONG}/sam/")
+    assert docs.endswith(f":8000/t/{LONG}/docs")
     assert third.endswith(LONG)
 
 
@@ -131,10 +133,11 @@ def test_a_refusal_and_the_job_behind_it_are_one_line(capsys: pytest.CaptureFixt
 
     try:
         own = jobs.lane("serve").submit(lambda task: fail(SamdeskError("The port is taken.")))
-        with _told(jobs, own):
+        with _told(jobs, own) as tell_late:
             failed = [jobs.lane("io").submit(lambda task, one=one: fail(one)) for one in (error, other)]
             queue.run_until(lambda: own.finished and all(job.finished for job in failed))
             queue.drain()
+            tell_late()  # the request of the first one has not told yet
             logging.getLogger("samdesk.server.app").warning("POST /sam/: 413 %s", error)
             logging.getLogger("samdesk.server.app").warning("POST /sam/: 404 nothing there")
             logging.getLogger("samdesk.server.run").warning("the server answers")
@@ -142,9 +145,9 @@ def test_a_refusal_and_the_job_behind_it_are_one_line(capsys: pytest.CaptureFixt
         jobs.close()
     lines = [line[9:] for line in capsys.readouterr().err.splitlines()]
     assert lines == [
-        "It is too large. Send less.",
-        "The download broke off.",
+        "POST /sam/: 413 It is too large. Send less.",
         "POST /sam/: 404 nothing there",
+        "The download broke off.",
     ]
 
 
@@ -165,6 +168,7 @@ def test_the_process_answers_and_ends_well(process: subprocess.Popen[str], how: 
     assert process.stdout is not None
     url = process.stdout.readline().strip().rpartition(" ")[2]
     assert process.stdout.readline().endswith(f" {url}/sam/\n")
+    assert process.stdout.readline().endswith(f" {url}/docs\n")
     port = int(url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=5):
         asked = time.monotonic()

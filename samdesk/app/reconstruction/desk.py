@@ -89,7 +89,7 @@ def refuse_when_lacking(spec: ReconSpec, config: Mapping[str, Any]) -> None:
     if lacking:
         raise SamdeskError(
             f"{spec.title} is not set up yet; not chosen: {', '.join(lacking)}.",
-            "Open the settings of the 3D engines.",
+            "Open 3D > 3D Engines… in samdesk, and choose it there.",
         )
 
 

@@ -14,6 +14,7 @@ import ipaddress
 import re
 import secrets
 import socket
+from collections.abc import Collection
 
 from starlette.types import Scope
 
@@ -34,10 +35,16 @@ def header(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
-def check_host(scope: Scope, options: ServerOptions, port: int) -> str:
+def check_host(scope: Scope, options: ServerOptions, port: int, names: Collection[str] = frozenset()) -> str:
     """The Host that was asked, "name:port", if the server goes by that name.
 
     The port is not compared, as one may be forwarded to another.
+
+    Parameters
+    ----------
+    scope, options, port
+    names : collection of str
+        What other computers may call this one: `names_of_this_computer`.
 
     Raises
     ------
@@ -49,19 +56,19 @@ def check_host(scope: Scope, options: ServerOptions, port: int) -> str:
         raise RequestError(400, "A request names one host; this one does not.", "Send one Host header.")
     host = hosts[0].strip().lower()
     found = HOST.fullmatch(host)
-    if found is None or not _is_ours(found["name"].strip("[]"), options):
+    if found is None or not _is_ours(found["name"].strip("[]"), options, names):
         raise RequestError(
             421, f"This server does not go by the name “{host[:100]}”.", f"Ask it at localhost:{port}."
         )
     return host
 
 
-def _is_ours(name: str, options: ServerOptions) -> bool:
+def _is_ours(name: str, options: ServerOptions, names: Collection[str]) -> bool:
     if name in ("localhost", "127.0.0.1", "::1", options.host.strip("[]").lower()):
         return True
     # others reach this computer at addresses that it may not know of; what a page can redirect
     # here is a name, never an address
-    return not options.is_local and (_is_address(name) or name in _names_of_this_computer())
+    return not options.is_local and (_is_address(name) or name in names)
 
 
 def _is_address(name: str) -> bool:
@@ -72,10 +79,16 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _names_of_this_computer() -> set[str]:
+def names_of_this_computer(options: ServerOptions) -> frozenset[str]:
+    """What other computers may call this one, if they may ask it at all; in lower case.
+
+    May ask the network, for seconds where it is slow.
+    """
+    if options.is_local:
+        return frozenset()
     name = socket.gethostname().lower()
     first = name.partition(".")[0]
-    return {name, first, f"{first}.local"}
+    return frozenset({name, first, f"{first}.local", socket.getfqdn().lower()})
 
 
 def check_page(scope: Scope, host: str) -> None:
@@ -122,15 +135,21 @@ def admit(scope: Scope, token: str) -> Scope:
     inner = _without_token(scope, token)
     if inner is not None:
         return inner
-    for value in header(scope, b"authorization"):
+    values = header(scope, b"authorization")
+    for value in values:
         kind, _, shown = value.strip().partition(" ")
         if kind.lower() == "bearer" and _same(shown.strip().encode("latin-1"), token):
             return scope
     raise RequestError(
         401,
-        "This server asks for a token.",
+        "The token is wrong." if _shows_one(scope, values) else "This server asks for a token.",
         "Send the header “Authorization: Bearer TOKEN”, or put /t/TOKEN before the path.",
     )
+
+
+def _shows_one(scope: Scope, values: list[str]) -> bool:
+    bearer = any(value.strip().lower().startswith("bearer ") for value in values)
+    return bearer or (len(scope["path"]) > len(TOKEN_PATH) and scope["path"].startswith(TOKEN_PATH))
 
 
 def _without_token(scope: Scope, token: str) -> Scope | None:
@@ -151,6 +170,8 @@ def _same(shown: bytes, token: str) -> bool:
 
 def shown_path(path: str) -> str:
     """A path for the log: short, on one line, and without a token, be it right or mistyped."""
+    before = ""
     if path.startswith(TOKEN_PATH):
-        path = TOKEN_PATH + "…/" + path.removeprefix(TOKEN_PATH).partition("/")[2]
-    return ascii(path[:200])[1:-1]
+        before = f"{TOKEN_PATH}…"
+        path = "/" + path.removeprefix(TOKEN_PATH).partition("/")[2]
+    return before + path[:200].encode("unicode_escape").decode("ascii")

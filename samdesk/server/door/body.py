@@ -8,17 +8,60 @@ from __future__ import annotations
 from starlette.types import Scope
 
 from samdesk.server.errors import RequestError
+from samdesk.server.options import Limits
 
 from .asker import header
 
 KINDS = ("application/json", "multipart/form-data", "application/octet-stream", "image/")
 """Kinds of bodies. Not what a page can send without being asked, text and forms of key=value."""
 
+TOGETHER = 4
+"""All bodies under way may have so many times the bytes of the largest one."""
+
+
+class Held:
+    """The bytes of bodies whose requests are not answered yet.
+
+    Parameters
+    ----------
+    limits : Limits
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._most = TOGETHER * limits.body_bytes
+        self._bytes = 0
+
+    def add(self, count: int) -> None:
+        """So many more came.
+
+        Raises
+        ------
+        RequestError
+            503 when there is no room for them; they are counted all the same.
+        """
+        self._bytes += count
+        if self._bytes > self._most:
+            raise RequestError(
+                503, "Too much is being sent at the same time.", "Ask again when some requests are answered."
+            )
+
+    def remove(self, count: int) -> None:
+        """A request that had sent so many was answered."""
+        self._bytes -= count
+
 
 def has_body(scope: Scope) -> bool:
     """Whether anything follows the headers."""
     lengths = header(scope, b"content-length")
     return bool(header(scope, b"transfer-encoding")) or any(one.strip() != "0" for one in lengths)
+
+
+def most_bytes(scope: Scope, limits: Limits) -> int:
+    """How large the body of this request may be."""
+    kinds = [one.partition(";")[0].strip().lower() for one in header(scope, b"content-type")]
+    if any(_is_json(kind) for kind in kinds):
+        return min(limits.body_bytes, limits.json_bytes)
+    return limits.body_bytes
 
 
 def check_body(scope: Scope, most: int) -> None:
@@ -52,7 +95,11 @@ def check_body(scope: Scope, most: int) -> None:
 
 
 def _is_known(kind: str) -> bool:
-    return kind.startswith(KINDS) or (kind.startswith("application/") and kind.endswith("+json"))
+    return kind.startswith(KINDS) or _is_json(kind)
+
+
+def _is_json(kind: str) -> bool:
+    return kind.startswith("application/") and kind.endswith(("/json", "+json"))
 
 
 def too_large(most: int) -> RequestError:

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from samdesk.server.errors import RequestError
 from samdesk.server.service import Service
 
-from .asker import admit, check_host, check_page, shown_path
-from .body import check_body
+from .asker import admit, check_host, check_page, names_of_this_computer, shown_path
+from .body import Held, check_body, most_bytes
 from .visit import GONE, Visit
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ class Door:
         Of which the options and the counts are used.
     port : int
         Where it listens.
+
+    Made where waiting does no harm: the names of this computer may be asked of the network.
     """
 
     def __init__(self, app: ASGIApp, service: Service, port: int) -> None:
@@ -41,6 +43,8 @@ class Door:
         self._options = service.options
         self._metrics = service.metrics
         self._port = port
+        self._names = names_of_this_computer(service.options)
+        self._held = Held(service.options.limits)
         self._visits: dict[asyncio.Task[None], Visit] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,26 +57,27 @@ class Door:
         except RequestError as error:
             refused = error
             log.info("%s %s: %d %s", scope["method"], shown_path(scope["path"]), error.status, error)
-        visit = Visit(inner, receive, send, self._options.limits)
+        visit = Visit(inner, receive, send, self._options.limits, self._held)
         try:
             if refused is not None:
                 await visit.end(refused)
             else:
                 await self._answer(inner, visit)
         finally:
+            visit.close()
             status = GONE if visit.is_gone else visit.status
             self._metrics.answered(_pattern(inner), status, time.perf_counter() - began)
 
     def _admitted(self, scope: Scope) -> Scope:
         """The request as the application may see it; `RequestError` when it may not."""
-        host = check_host(scope, self._options, self._port)
+        host = check_host(scope, self._options, self._port, self._names)
         inner = admit(scope, self._options.token)
         check_page(inner, host)
         if not inner["path"].startswith("/"):
             raise RequestError(
                 400, "A request names a path; this one does not.", "/docs lists what there is."
             )
-        check_body(inner, self._options.limits.body_bytes)
+        check_body(inner, most_bytes(inner, self._options.limits))
         return inner
 
     async def _answer(self, scope: Scope, visit: Visit) -> None:

@@ -17,7 +17,7 @@ from samdesk.server.errors import RequestError
 from samdesk.server.options import Limits
 
 from .asker import DOCS
-from .body import has_body, too_large
+from .body import Held, has_body, most_bytes, too_large
 from .refusing import refusal
 
 GONE = 499
@@ -44,6 +44,8 @@ class Visit:
     scope, receive, send
         As the web server gives them.
     limits : Limits
+    held : Held
+        What all requests together have sent; `close` takes out the part of this one.
 
     Attributes
     ----------
@@ -62,7 +64,7 @@ class Visit:
         Called once when the client has gone or the body was refused.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: Limits) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: Limits, held: Held) -> None:
         self.status = 0
         self.is_answered = False
         self._is_stream = False
@@ -70,7 +72,8 @@ class Visit:
         self.refused: RequestError | None = None
         self.given_up: Callable[[], object] = lambda: None
         self._receive, self._send = receive, send
-        self._limits = limits
+        self._limits, self._held = limits, held
+        self._most = most_bytes(scope, limits)
         self._is_own_page = scope["path"] == DOCS
         self._deadline = asyncio.get_running_loop().time() + limits.body_s
         self._came = 0
@@ -106,13 +109,24 @@ class Visit:
         if message["type"] == "http.disconnect":
             self._leave()
             return None
-        self._came += len(message.get("body", b""))
-        if self._came > self._limits.body_bytes:
-            self._refuse(too_large(self._limits.body_bytes))
+        count = len(message.get("body", b""))
+        self._came += count
+        try:
+            self._held.add(count)
+        except RequestError as error:
+            self._refuse(error)
+            return None
+        if self._came > self._most:
+            self._refuse(too_large(self._most))
             return None
         if not message.get("more_body", False):
             self._is_here.set()
         return message
+
+    def close(self) -> None:
+        """The request is answered: what it sent is nobody's any more."""
+        self._held.remove(self._came)
+        self._came = 0
 
     async def watch(self) -> None:
         """Notice that the client leaves; runs beside the application."""

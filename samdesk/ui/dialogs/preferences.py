@@ -1,11 +1,13 @@
 """The preferences, made from the settings table; a change takes effect at once.
 
-Must not know what the settings do.
+A switch may show what is instead of what is wished: `follow`. Must not know what the settings do.
 """
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from collections.abc import Callable
+
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -39,6 +41,7 @@ class Preferences(QDialog):
         self.setMinimumWidth(460)
         self._settings = settings
         self.editors: dict[str, QWidget] = {}
+        self._followed: dict[str, Callable[[bool], object]] = {}
         layout = QVBoxLayout(self)
         layout.setSpacing(14)
         pages = QWidget()
@@ -54,13 +57,45 @@ class Preferences(QDialog):
                 if row.page == page:
                     self._add(form, row)
             column.addWidget(group)
-        layout.addWidget(self._scrolling(pages))
+        self._area = self._scrolling(pages)
+        layout.addWidget(self._area)
         buttons = theme.close_button(self)
         reset = QPushButton("Restore Defaults")
         reset.setAutoDefault(False)
         reset.clicked.connect(self._reset)
         buttons.addButton(reset, QDialogButtonBox.ButtonRole.ResetRole)
         layout.addWidget(buttons)
+
+    def follow(self, name: str, on: bool, turn: Callable[[bool], object]) -> None:
+        """Have a switch show what is, which `show_switch` tells, and turn that instead of the setting.
+
+        Parameters
+        ----------
+        name : str
+        on : bool
+        turn : callable
+            Receives what the user chose, and keeps the setting.
+        """
+        self._followed[name] = turn
+        self.show_switch(name, on)
+
+    def show_switch(self, name: str, on: bool) -> None:
+        """Show that a switch is on or off, without turning anything."""
+        box = self.editors[name]
+        assert isinstance(box, QCheckBox)
+        blocker = QSignalBlocker(box)
+        box.setChecked(on)
+        blocker.unblock()
+
+    def bring(self, name: str) -> None:
+        """Scroll to a setting's group, and let the keyboard write into the setting."""
+        editor = self.editors[name]
+        group = editor.parentWidget()
+        assert group is not None
+        self._area.ensureWidgetVisible(group, 0, 0)
+        editor.setFocus(Qt.FocusReason.OtherFocusReason)
+        if isinstance(editor, QDoubleSpinBox):
+            editor.selectAll()
 
     def _add(self, form: QFormLayout, row: Setting) -> None:
         make = {"switch": self._switch, "choice": self._choice, "number": self._number}[row.kind]
@@ -111,7 +146,10 @@ class Preferences(QDialog):
         return box
 
     def _set(self, name: str, value: object) -> None:
-        self._settings[name] = value
+        if name in self._followed and isinstance(value, bool):
+            self._followed[name](value)
+        else:
+            self._settings[name] = value
 
     def _reset(self) -> None:
         for name, editor in self.editors.items():
@@ -122,3 +160,4 @@ class Preferences(QDialog):
                 editor.setCurrentIndex(editor.findData(default))
             elif isinstance(editor, QDoubleSpinBox):
                 editor.setValue(default)
+            self._settings[name] = default  # what is shown may not be what is wished

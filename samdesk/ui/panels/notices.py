@@ -23,11 +23,11 @@ class NoticeBar(QFrame):
 
     Attributes
     ----------
-    command : Signal(str)
-        The user pressed the button of a notice.
+    command : Signal(str, str)
+        The user pressed the button of a notice: the command, and what it is about.
     """
 
-    command = QtSignal(str)
+    command = QtSignal(str, str)
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -114,9 +114,9 @@ class NoticeBar(QFrame):
 
     def _pressed(self) -> None:
         if self._notice is not None:
-            name = self._notice.command
+            pressed = self._notice
             self.dismiss()
-            self.command.emit(name)
+            self.command.emit(pressed.command, pressed.about)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() is QEvent.Type.Resize:

@@ -5,6 +5,7 @@ Must not know the canvas; the window tells it what to show.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt
@@ -15,6 +16,7 @@ from samdesk.app.jobs import Job, Jobs
 from samdesk.app.serving import Serving
 from samdesk.app.session import Proposal
 from samdesk.ui import theme
+from samdesk.ui.elided import Elided
 
 STATE_TEXT = {
     "none": "",
@@ -34,6 +36,10 @@ STATE_COLOR = {
 }
 
 
+PLACE_STEP = 60
+"""The place of the cursor takes and gives back so much width at once, logical pixels."""
+
+
 class StatusBar(QStatusBar):
     """The line at the foot of the window."""
 
@@ -41,13 +47,10 @@ class StatusBar(QStatusBar):
         super().__init__()
         self.setSizeGripEnabled(False)
         self._stages = ""
-        self.engine = QLabel()
+        self.engine = Elided(least=120)
         self.engine.setContentsMargins(8, 0, 0, 0)
-        self.engine.setMinimumWidth(100)
         self.jobs = JobBar(jobs)
-        self.place = _Place()
-        self.place.setMinimumWidth(120)
-        self.place.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.place = _Place(least=100, right=True)
         self.zoom = QLabel()
         self.zoom.setMinimumWidth(64)
         self.zoom.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -71,12 +74,13 @@ class StatusBar(QStatusBar):
             self._stages = " · ".join(
                 f"{name} {_time_text(ms)}" for name, ms in shown.timings.items() if ms >= 0.05
             )
-        parts = [f'<span style="color:{color}">●</span> {proposal.label}', text]
-        muted = theme.colors()["muted"]
+        parts = [("● ", color), (proposal.label, "")]
+        if text:
+            parts.append((f"  {text}", ""))
         if self._stages:
-            parts.append(f'<span style="color:{muted}">{self._stages}</span>')
-        self.engine.setText("&nbsp; ".join(part for part in parts if part))
-        self.engine.setToolTip("The last answer took this long, stage by stage" if self._stages else "")
+            parts.append((f"  {self._stages}", theme.colors()["muted"]))
+        tip = "The last answer took this long, stage by stage" if self._stages else ""
+        self.engine.show_parts(parts, tip)
 
     def show_saved(self, unsaved: int, read_only: bool, open_image: bool) -> None:
         """Whether everything accepted is on disk."""
@@ -89,12 +93,12 @@ class StatusBar(QStatusBar):
         self.saved.setToolTip("Every accepted change is written at once")
 
 
-class _Place(QLabel):
-    """Keeps its width while the cursor moves, but not at the cost of what stands beside it."""
+class _Place(Elided):
+    """Keeps its width while the cursor moves; takes none while there is nothing to tell."""
 
     def sizeHint(self) -> QSize:
         wanted = super().sizeHint()
-        return wanted.expandedTo(QSize(300, wanted.height()))
+        return QSize(PLACE_STEP * math.ceil(wanted.width() / PLACE_STEP), wanted.height())
 
 
 def _time_text(ms: float) -> str:
@@ -138,10 +142,10 @@ class JobBar(QWidget):
     def __init__(self, jobs: Jobs) -> None:
         super().__init__()
         self._jobs = jobs
-        self.title = QLabel()
-        self.title.setMinimumWidth(40)  # in a narrow window it is cut, and not what stands to the right
+        self.title = Elided(least=130)
         self.bar = QProgressBar()
-        self.bar.setFixedWidth(140)
+        self.bar.setMinimumWidth(60)
+        self.bar.setMaximumWidth(140)
         self.bar.setFixedHeight(8)
         self.bar.setTextVisible(False)
         self.stop = QToolButton()
@@ -169,8 +173,8 @@ class JobBar(QWidget):
         job = visible[0]
         waiting = f" (+{len(visible) - 1})" if len(visible) > 1 else ""
         stage = f": {job.progress.message}" if job.progress.message else ""
-        self.title.setText(f"{job.title}{stage}{waiting}")
-        self.title.setToolTip("\n".join(one.title for one in visible))
+        behind = "\n".join(one.title for one in visible[1:])
+        self.title.show_parts([(f"{job.title}{stage}{waiting}", "")], behind)
         fraction = job.progress.fraction
         self.bar.setRange(0, 0 if fraction is None else 1000)
         self.bar.setValue(round(1000 * (fraction or 0)))

@@ -231,10 +231,32 @@ def test_the_workspace_tells_where_and_why_not(
     told, refused = notices
     assert (told.level, told.command) == ("info", "server.copy")
     assert "http://localhost:8000/sam/" in told.text
-    assert refused == Notice("error", TAKEN.message, TAKEN.hint, "app.preferences")
+    assert refused == Notice("error", TAKEN.message, TAKEN.hint, "app.preferences", "serve_port")
     workspace.serving.close()
     workspace.serving.asked = False
     workspace.serving.restore()  # as the second of two windows
     wait(lambda: len(notices) > 2)
     assert notices[2].level == "info"
+    workspace.close()
+
+
+def test_a_weight_that_another_program_asked_for_can_be_fetched(
+    jobs: Jobs, settings: Settings, wait: Wait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMDESK_HOME", str(tmp_path / "home"))
+    workspace = Workspace(jobs, settings, Segmenter(FakeEngine()))
+    notices: list[Notice] = []
+    workspace.notice.connect(notices.append)
+
+    class MissingError(SamdeskError):
+        weight = "SAM ViT-L"
+
+    def fail(task: Task) -> None:
+        raise MissingError("It is not here.", 'samdesk weights download "SAM ViT-L"')
+
+    jobs.lane("requests").submit(fail)
+    wait(lambda: bool(notices))
+    assert (notices[0].command, notices[0].about) == ("weights.show", "SAM ViT-L")
+    assert "another program asked for “SAM ViT-L”" in notices[0].text
+    assert "samdesk weights" not in notices[0].hint
     workspace.close()
