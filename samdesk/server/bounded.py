@@ -16,7 +16,7 @@ from samdesk.server.errors import RequestError
 MOST_VALUES = 1_000_000
 """Of a body; read as JSON, each takes a hundred bytes and a microsecond in which nobody else is answered."""
 
-PIECE = 1 << 20
+FEW = 1_000
 
 
 class BoundedRoute(APIRoute):
@@ -36,14 +36,17 @@ class BoundedRoute(APIRoute):
 def check_values(body: bytes) -> None:
     """Raise `RequestError` when a body of JSON has too many values.
 
-    Each has a comma or a bracket before it, and base64 has neither.
+    Each but the first of its list or object has a comma before it, and base64 has none; lists within
+    lists without a comma are only as deep as the reader of JSON goes.
     """
-    found = 0
-    for start in range(0, len(body), PIECE):
-        found += sum(body.count(sign, start, start + PIECE) for sign in (b",", b"[", b"{"))
-        if found > MOST_VALUES:
-            raise RequestError(
-                413,
-                f"The body has more than {MOST_VALUES:,} values.",
-                "Send outlines of fewer points, or masks as COCO's text.",
-            )
+    at = -1
+    for _ in range(FEW):  # to search is ten times as quick as to count, and a picture has few
+        at = body.find(b",", at + 1)
+        if at < 0:
+            return
+    if body.count(b",", at) + FEW > MOST_VALUES:
+        raise RequestError(
+            413,
+            f"The body has more than {MOST_VALUES:,} values.",
+            "Send outlines of fewer points, or masks as COCO's text.",
+        )

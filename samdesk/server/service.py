@@ -304,10 +304,16 @@ class Service:
             if offered:
                 return _choice(offered[0])
             raise RequestError(503, f"No weights for {spec.title} are known.", "Add them in the window.")
+        return self.named(model)
+
+    def named(self, key: str) -> Choice:
+        """The model of a key; RequestError (404) when there is none."""
+        if key == CLASSICAL:
+            return Choice(CLASSICAL, ENGINES[CLASSICAL].title, "")
         for weight in self.registry.weights:
-            if weight.name == model and weight.type:
+            if weight.name == key and weight.type:
                 return _choice(weight)
-        raise RequestError(404, f"There is no model “{model[:200]}”.", "GET /api/v1/models lists them.")
+        raise RequestError(404, f"There is no model “{key[:200]}”.", "GET /api/v1/models lists them.")
 
     def default_choice(self) -> Choice:
         """The model that answers who names none; the one without weights when that one is gone."""

@@ -6,6 +6,8 @@ not know endpoints.
 
 from __future__ import annotations
 
+import contextlib
+
 from samdesk.engines.base import engine_spec
 from samdesk.server.errors import RequestError
 from samdesk.server.service import Choice, Service
@@ -85,9 +87,9 @@ def _chosen(service: Service, type: str, url: str, default: str) -> Choice:
         return service.choose(type or default or None)
     if service.registry.by_url(url) is not None:
         return service.choose(url)
-    for one in service.choices():
-        if url == OURS + one.key:
-            return one
+    if url.startswith(OURS):
+        with contextlib.suppress(RequestError):
+            return service.named(url.removeprefix(OURS))
     raise RequestError(
         404,
         f"No model is known that comes from {url[:300]}.",

@@ -23,7 +23,7 @@ from samdesk.domain.tasks import Task
 from samdesk.engines.base import Embedding, MaskLogits
 from samdesk.formats.geojson import loads
 from samdesk.server import Limits, ServerOptions, results
-from samdesk.server.bounded import MOST_VALUES, PIECE, check_values
+from samdesk.server.bounded import MOST_VALUES, check_values
 from samdesk.server.errors import RequestError
 from samdesk.server.native.priors import run_lengths
 from samdesk.server.native.segment import FeatureCollection, Outlines, _check_tiles
@@ -480,11 +480,11 @@ def test_an_outline_is_read_as_what_it_says_it_is(desk: Rig, picture: str, prior
     assert {one["loc"][4] for one in found.json()["detail"]} == {kind}
 
 
-def test_values_are_counted_wherever_a_body_is_cut() -> None:
-    check_values(b"{" + b"," * (MOST_VALUES - 1) + b" " * PIECE)
-    check_values(b'{"data":"' + b"A" * PIECE + b'"}')
+def test_values_are_counted_by_what_is_between_them() -> None:
+    check_values(b"[" + b"1," * (MOST_VALUES - 1) + b"1]")
+    check_values(b'{"data":"' + b"A" * (4 << 20) + b'"}')
     with pytest.raises(RequestError, match="values"):
-        check_values(b" " * (PIECE - 9) + b"[" * 20 + b"," * (MOST_VALUES - 19))
+        check_values(b" " * 999 + b"[" + b"1," * (MOST_VALUES + 1) + b"1]")
 
 
 def test_what_is_drawn_gives_way_after_each_object(
