@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -88,6 +89,8 @@ def _run_tests(checkout: Checkout, arguments: Sequence[str], env: dict[str, str]
             stderr=subprocess.STDOUT,
             env=env,
             cwd=checkout.root,
+            # the others look at windows, which are not to wait for a model
+            preexec_fn=partial(os.nice, 10) if hasattr(os, "nice") else None,
         )
         try:
             command += ["--ignore", MODELS]

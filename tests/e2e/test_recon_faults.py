@@ -147,7 +147,7 @@ def test_a_crash_loop_stops_after_two_restarts(rig: Processes) -> None:
     for _ in range(3):
         with pytest.raises(WorkerError, match="segmentation"):
             rig.run(worker, "segfault", on_stage=lambda stage: pids.add(worker.pid))
-    assert len(pids) == 3
+    assert len(pids - {None}) == 3  # None when it has ended before its last words are read
     with pytest.raises(WorkerError, match="failed 3 times in a row") as caught:
         rig.run(worker)
     assert caught.value.kind == "stopped_trying"

@@ -505,9 +505,12 @@ def test_a_job_runs_is_shown_and_its_object_listed(rig: Rig, desktop: Desktop) -
     job = rig.recon.make(ids, ENGINE)
     assert panel.job is not None
     assert panel.job.id == job.id
+
+    def told() -> str:
+        return str(panel.job_model.index(0).data(Qt.ItemDataRole.AccessibleTextRole))
+
+    rig.until(lambda: told().startswith("Coin, done, Stand-in (test)"))
     rig.settle()
-    row = panel.job_model.index(0)
-    assert row.data(Qt.ItemDataRole.AccessibleTextRole).startswith("Coin, done, Stand-in (test)")
     assert panel.act.text() == "Show"
     shown: list[object] = []
     panel.job_shown.connect(shown.append)
