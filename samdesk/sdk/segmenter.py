@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from samdesk.domain.errors import SamdeskError
-from samdesk.domain.geometry import Bounds, Plane, Region
+from samdesk.domain.geometry import Bounds, Plane, Region, Shape
 from samdesk.domain.outline import logits_to_shape, snap
 from samdesk.domain.prompts import Candidate, Prompts
 from samdesk.domain.tasks import Task
@@ -273,15 +273,7 @@ class Segmenter:
     def _candidate(
         self, answer: MaskLogits, chip: Region, size: tuple[int, int], options: MaskOptions
     ) -> Candidate:
-        outline = logits_to_shape(
-            smoothed(answer, chip, options.smooth_px),
-            chip,
-            options.threshold,
-            options.min_area_px,
-            answer.extent,
-        )
-        # on the document's grid already, so that keeping it costs the main thread nothing
-        shape = snap(clip_to_image(outline, size))
+        shape = outline_of(answer, chip, size, options)
         return Candidate(shape, answer.score, chip, is_cut(shape, chip, size), self.name)
 
 
@@ -294,8 +286,20 @@ def _since(started: float) -> float:
     return 1e3 * (time.perf_counter() - started)
 
 
-def smoothed(answer: MaskLogits, chip: Region, smooth_px: float) -> Any:
-    """The logits of an answer, (h, w) float32, after a Gaussian of so many pixels of the chip."""
+def outline_of(answer: MaskLogits, chip: Region, size: tuple[int, int], options: MaskOptions) -> Shape:
+    """The shape of an answer for a chip of an image of (width, height), cut off where that ends."""
+    outline = logits_to_shape(
+        _smoothed(answer, chip, options.smooth_px),
+        chip,
+        options.threshold,
+        options.min_area_px,
+        answer.extent,
+    )
+    # on the document's grid already, so that keeping it costs the main thread nothing
+    return snap(clip_to_image(outline, size))
+
+
+def _smoothed(answer: MaskLogits, chip: Region, smooth_px: float) -> Any:
     if smooth_px <= 0:
         return answer.logits
     width, height = answer.extent or (chip.width, chip.height)

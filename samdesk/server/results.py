@@ -210,7 +210,12 @@ def mask_of(shape: Shape, size: Size) -> NDArray[np.bool_]:
 
 def png(shape: Shape, size: Size) -> bytes:
     """The mask of a shape on an image of (width, height) as a PNG file: 8 bits, 255 inside and 0 outside."""
-    made, data = cv2.imencode(".png", mask_of(shape, size).view(np.uint8) * np.uint8(255))
+    return png_file(mask_of(shape, size).view(np.uint8) * np.uint8(255))
+
+
+def png_file(pixels: NDArray[np.uint8]) -> bytes:
+    """A PNG file of pixels, (h, w) gray or (h, w, 3) BGR uint8."""
+    made, data = cv2.imencode(".png", pixels)
     assert made
     return bytes(data.data)
 

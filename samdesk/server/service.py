@@ -17,6 +17,7 @@ from typing import NoReturn, TypeVar
 
 from samdesk.app.downloads import Downloads
 from samdesk.app.jobs import Job, Jobs
+from samdesk.app.models import CLASSICAL
 from samdesk.domain.errors import MemoryFullError, SamdeskError
 from samdesk.domain.geometry import Plane, Region
 from samdesk.domain.tasks import Cancelled, Task
@@ -35,8 +36,6 @@ T = TypeVar("T")
 Done = Callable[[Job[T]], None]
 
 log = logging.getLogger(__name__)
-
-CLASSICAL = "classical"
 
 KEPT_MODELS = 2
 """Segmenters that are kept, each of which holds its model."""
@@ -204,7 +203,7 @@ class Service:
 
         self.waiting += counted
         try:
-            job = submit(lambda job: _on_loop(loop, tell, job))
+            job = submit(lambda job: on_loop(loop, tell, job))
             if _is_cancelled(job):  # nobody tells of a job that a closed lane was given
                 raise RequestError(503, "The server is stopping.")
             try:
@@ -243,9 +242,9 @@ class Service:
                 result = function()
             except Exception as error:
                 failed = error
-                _on_loop(loop, lambda one: None if ended.done() else ended.set_exception(one), failed)
+                on_loop(loop, lambda one: None if ended.done() else ended.set_exception(one), failed)
             else:
-                _on_loop(loop, lambda one: None if ended.done() else ended.set_result(one), result)
+                on_loop(loop, lambda one: None if ended.done() else ended.set_result(one), result)
 
         self.jobs.dispatch(call)
         return await ended
@@ -270,8 +269,7 @@ class Service:
         weights = self.registry.weights if type is None else self.registry.of_type(type)
         here = [weight for weight in weights if weight.type and self.is_here(weight)]
         rest = [weight for weight in weights if weight.type and not self.is_here(weight)]
-        plain = Choice(CLASSICAL, ENGINES[CLASSICAL].title, "")
-        return [*map(_choice, here), plain, *map(_choice, rest)]
+        return [*map(_choice, here), self.named(CLASSICAL), *map(_choice, rest)]
 
     def is_here(self, weight: Weight) -> bool:
         """Whether its file is on this computer."""
@@ -287,7 +285,7 @@ class Service:
         """
         model = model or self.default_model()
         if model == CLASSICAL:
-            return Choice(CLASSICAL, ENGINES[CLASSICAL].title, "")
+            return self.named(model)
         weight = self.registry.by_url(model)
         if weight is not None:
             return _choice(weight)
@@ -435,18 +433,25 @@ class Service:
 
     @staticmethod
     def load(segmenter: Segmenter, task: Task) -> None:
-        """Load a model on its lane; what fails is the server's to put right, not the client's."""
-        try:
+        """Load a model on its lane; errors as `loading`."""
+        with loading():
             segmenter.load(task)
-        except MemoryFullError:
-            raise
-        except SamdeskError as error:
-            raise RequestError(503, error.message, error.hint) from error
 
 
 def view_downsample(size: tuple[int, int]) -> float:
     """At which downsample one chip sees all of a picture."""
     return max(1.0, max(size) / CHIP)
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """What fails while a model is loaded is the server's to put right, not the client's: 503."""
+    try:
+        yield
+    except MemoryFullError:
+        raise
+    except SamdeskError as error:
+        raise RequestError(503, error.message, error.hint) from error
 
 
 @contextlib.contextmanager
@@ -484,7 +489,8 @@ def _choice(weight: Weight) -> Choice:
     return Choice(weight.name, weight.name, weight.type, weight)
 
 
-def _on_loop(loop: asyncio.AbstractEventLoop, function: Callable[[T], None], value: T) -> None:
+def on_loop(loop: asyncio.AbstractEventLoop, function: Callable[[T], None], value: T) -> None:
+    """Call a function on a loop from any thread; not when the loop is closed, as nobody waits then."""
     if not loop.is_closed():
         try:
             loop.call_soon_threadsafe(function, value)

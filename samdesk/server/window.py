@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from samdesk.app.jobs import Job
+from samdesk.app.models import CLASSICAL
 from samdesk.app.workspace import Workspace
 
 from .options import ServerOptions
 from .run import serve
-from .service import CLASSICAL, Service
+from .service import Service
 
 
 def serve_window(workspace: Workspace, ready: Callable[[str], None]) -> Job[None]:

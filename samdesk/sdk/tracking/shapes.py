@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samdesk.domain.geometry import Region
-from samdesk.domain.outline import logits_to_shape, snap
 from samdesk.domain.prompts import Candidate
 from samdesk.domain.tasks import Task
 from samdesk.engines.base import Frames, MaskLogits, TrackedFrame, Tracker, TrackPrompt
-from samdesk.sdk.chips import clip_to_image
-from samdesk.sdk.segmenter import MaskOptions, smoothed
+from samdesk.sdk.segmenter import MaskOptions, outline_of
 
 
 def track(
@@ -85,12 +83,5 @@ def _outlined(
 
 
 def _candidate(answer: MaskLogits, frame: Region, tracker: Tracker, options: MaskOptions) -> Candidate:
-    outline = logits_to_shape(
-        smoothed(answer, frame, options.smooth_px),
-        frame,
-        options.threshold,
-        options.min_area_px,
-        answer.extent,
-    )
-    shape = snap(clip_to_image(outline, (frame.width, frame.height)))
+    shape = outline_of(answer, frame, (frame.width, frame.height), options)
     return Candidate(shape, answer.score, frame, False, tracker.name)

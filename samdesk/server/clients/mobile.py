@@ -41,11 +41,9 @@ from functools import partial
 from statistics import fmean
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from numpy.typing import NDArray
 from pydantic import Field
 
 from samdesk.domain.geometry import Region
@@ -211,7 +209,7 @@ def _masks(
     for one in candidates:
         task.check()
         mask = results.mask_of(one.shape, image.size)
-        png = _png((~mask if inverted else mask).view(np.uint8) * np.uint8(255))
+        png = results.png_file((~mask if inverted else mask).view(np.uint8) * np.uint8(255))
         told.append({"mask": to_base64(png), "mask_shape": [height, width], "score": float(one.score)})
         yield
     return told
@@ -229,13 +227,9 @@ def _cut_out(
         yield
     pixels = image.read(Region(0, 0, width, height))
     # no pixel of the object is quite black: the picture comes back as the mask from before
-    return to_base64(_png(np.where(inside[..., None], np.maximum(pixels, 1), np.uint8(0))[..., ::-1]))
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    done, data = cv2.imencode(".png", pixels)
-    assert done
-    return bytes(data.data)
+    return to_base64(
+        results.png_file(np.where(inside[..., None], np.maximum(pixels, 1), np.uint8(0))[..., ::-1])
+    )
 
 
 def _prepared(image: Image, asked: Wanted3D, task: Task) -> Prepared:

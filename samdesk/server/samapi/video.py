@@ -15,7 +15,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 
-from samdesk.domain.errors import MemoryFullError, SamdeskError
 from samdesk.domain.geometry import Shape
 from samdesk.domain.prompts import Candidate
 from samdesk.domain.tasks import PartTask, Task
@@ -26,7 +25,7 @@ from samdesk.server.errors import RequestError
 from samdesk.server.forms import FILE, form_content, read_form
 from samdesk.server.pictures import from_base64
 from samdesk.server.results import qupath_features
-from samdesk.server.service import Choice, Service
+from samdesk.server.service import Choice, Service, loading
 from samdesk.server.uploads import Uploads
 
 from .bodies import ConceptVideoBody, FollowedConceptBody, SequenceBody, VideoBody
@@ -196,16 +195,12 @@ def _frame(number: int, text: str) -> bytes:
 def _loaded(service: Service, choice: Choice, task: Task) -> Tracker:
     """The tracker of a model: the one of the last request when it is the same."""
     weight = choice.weight
-    try:
+    with loading():
         if weight is None:
             return load_tracker(choice.key, task=task)
         path = service.registry.path(weight)
         device = service.options.device
         return load_tracker(weight.type, path, device=device, registry=service.registry, task=task)
-    except MemoryFullError:
-        raise
-    except SamdeskError as error:
-        raise RequestError(503, error.message, error.hint) from error
 
 
 def _plane(body: SequenceBody, frame: int) -> tuple[int, int]:

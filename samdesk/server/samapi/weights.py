@@ -6,7 +6,6 @@ A download is the same one that the window shows. Must not know the other endpoi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections.abc import Callable
 from typing import Annotated
@@ -19,7 +18,7 @@ from samdesk.app.downloads import Downloads, Standing
 from samdesk.domain.errors import SamdeskError
 from samdesk.server.bounded import BoundedRoute
 from samdesk.server.errors import RequestError
-from samdesk.server.service import Service
+from samdesk.server.service import Service, on_loop
 from samdesk.weights import Weight
 from samdesk.weights.sources import check_link
 
@@ -175,8 +174,7 @@ class Registrations:
                 ended.set_result(outcome)
 
         def told(outcome: Outcome) -> None:
-            with contextlib.suppress(RuntimeError):  # the server has ended
-                loop.call_soon_threadsafe(tell, outcome)
+            on_loop(loop, tell, outcome)
 
         one = Registration(self._service.downloads, body, told)
         if any(other.is_as(one) for other in self._running):
