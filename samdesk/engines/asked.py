@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.prompts import Prompts
+from samdesk.domain.tasks import PartTask, Task
 
 from .base import TrackPrompt
 
@@ -88,3 +89,8 @@ def astray(object_id: int, frame: int) -> SamdeskError:
         f"Nothing on frame {frame} says where object {object_id} is.",
         "Its first prompt must be a box or a positive point within the picture.",
     )
+
+
+def frame_task(task: Task, done: int, total: int) -> PartTask:
+    """The task of one frame, when `done` of all were looked at."""
+    return PartTask(task, done / total, 1 / total, lambda _: f"Frame {done + 1} of {total}")

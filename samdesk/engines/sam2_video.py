@@ -23,14 +23,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from samdesk.domain.errors import SamdeskError
-from samdesk.domain.geometry import Bounds, Region, Shape
-from samdesk.domain.outline import shape_to_mask
 from samdesk.domain.prompts import Prompts
-from samdesk.domain.tasks import PartTask, Task
+from samdesk.domain.tasks import Task
 
-from .asked import astray, check_object, prompts_by_frame, refuse_text
+from .asked import astray, check_object, frame_task, prompts_by_frame, refuse_text
 from .base import Frames, MaskLogits, TrackedFrame, TrackPrompt
-from .decoder.fast import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
+from .decoder.said import Said, said_on
 from .runtime import autocast, device_title, dtype_name, memory_guard, pick_device, pick_precision
 from .sam2 import SIDE, Encoder, load_model
 
@@ -98,27 +96,6 @@ class View:
     size: tuple[int, int]
     tokens: Tensor
     finer: list[Tensor]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Said:
-    """The prompts of one object on one frame as the network takes them.
-
-    Attributes
-    ----------
-    points : dict of str to Tensor, or None
-        "point_coords" (1, n, 2) and "point_labels" (1, n), corners of the box among them.
-    prior : Tensor, (1, 1, side, side) float32 of 0 and 1, or None
-    places : bool
-        They say where the object is, whatever was known before.
-    points_at : bool
-        There is at least a positive point.
-    """
-
-    points: dict[str, Tensor] | None
-    prior: Tensor | None
-    places: bool
-    points_at: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,7 +207,7 @@ class Sam2Tracker:
     ) -> Iterator[TrackedFrame]:
         memories: dict[int, Memory] = {}
         for done, frame in enumerate(span):
-            part = _part(task, done, len(span))
+            part = frame_task(task, done, len(span))
             part.progress(0.0)
             here = said.get(frame, {})
             for object_id in here:
@@ -275,7 +252,7 @@ class Sam2Tracker:
     ) -> Sight:
         if prompts is None:
             return self._decode(view, self._recalled(view, memory, total))
-        said = self._said(prompts, view.size)
+        said = said_on(prompts, view.size, self.side, self.side, self._where)
         if said.places or not memory:
             if not (said.places or said.points_at):
                 raise astray(object_id, view.frame)
@@ -357,37 +334,6 @@ class Sam2Tracker:
             "obj_ptr": sight.pointer,
         }
 
-    def _said(self, prompts: Prompts, size: tuple[int, int]) -> Said:
-        """The prompts on the network's square; points outside the frame are left out, boxes cut."""
-        whole = Bounds(0, 0, *size)
-        scale = np.array((self.side, self.side)) / size
-        at: list[tuple[float, float]] = []
-        labels: list[int] = []
-        boxes = [box.bounds.intersection(whole) for box in prompts.boxes if box.positive]
-        for x0, y0, x1, y1 in (box for box in boxes if not box.is_empty):
-            at += [(x0, y0), (x1, y1)]
-            labels += [TOP_LEFT, BOTTOM_RIGHT]
-        for x, y, positive in prompts.points:
-            if whole.contains(x, y):
-                at.append((x, y))
-                labels.append(POSITIVE if positive else NEGATIVE)
-        prior = self._prior(prompts.prior, scale)
-        points = None
-        if at:
-            points = {
-                "point_coords": torch.tensor((np.array(at) * scale)[None], dtype=torch.float32),
-                "point_labels": torch.tensor([labels], dtype=torch.int32),
-            }
-            points = {name: value.to(self._where) for name, value in points.items()}
-        return Said(points, prior, prior is not None or TOP_LEFT in labels, POSITIVE in labels)
-
-    def _prior(self, prior: Shape | None, scale: NDArray[np.float64]) -> Tensor | None:
-        if prior is None or prior.is_empty:
-            return None
-        scaled = Shape(prior.coords * scale, prior.rings, prior.parts, prior.kind)
-        mask = shape_to_mask(scaled, Region(0, 0, self.side, self.side))
-        return torch.from_numpy(mask)[None, None].float().to(self._where) if mask.any() else None
-
     def _positions_of(self, module: Any, grid: tuple[int, int]) -> Tensor:
         positions: Tensor = module.position_encoding(torch.empty(1, 1, *grid, device=self._where))
         return positions
@@ -396,10 +342,6 @@ class Sam2Tracker:
 def _tokens(maps: Tensor) -> Tensor:
     """(1, c, h, w) -> (h w, 1, c)."""
     return maps.flatten(2).permute(2, 0, 1)
-
-
-def _part(task: Task, done: int, total: int) -> PartTask:
-    return PartTask(task, done / total, 1 / total, lambda _: f"Frame {done + 1} of {total}")
 
 
 def _is_there(sight: Sight) -> bool:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from samdesk.domain.geometry import Bounds, FloatArray, Region, Shape
 from samdesk.domain.outline import logits_to_shape, shape_to_mask
 from samdesk.domain.prompts import BoxPrompt, PointPrompt, Prompts
-from samdesk.domain.tasks import PartTask, Task
-from samdesk.engines.asked import astray, places, prompts_by_frame, refuse_text, says_where
+from samdesk.domain.tasks import Task
+from samdesk.engines.asked import astray, frame_task, places, prompts_by_frame, refuse_text, says_where
 from samdesk.engines.base import CHIP, Embedding, Engine, Frames, MaskLogits, TrackedFrame, TrackPrompt
 
 ROOM, LEAST_ROOM = 0.15, 4.0
@@ -131,7 +131,7 @@ class Following:
     ) -> Iterator[TrackedFrame]:
         seen: dict[int, Seen] = {}
         for done, frame in enumerate(span):
-            part = _part(task, done, len(span))
+            part = frame_task(task, done, len(span))
             part.progress(0.0)
             here = said.get(frame, {})
             found: dict[int, MaskLogits] = {}
@@ -185,10 +185,6 @@ class Following:
                 if _stands_out(now.contrast, seen.contrast):
                     return _in_frame(answer, view), now
         return None
-
-
-def _part(task: Task, done: int, total: int) -> PartTask:
-    return PartTask(task, done / total, 1 / total, lambda _: f"Frame {done + 1} of {total}")
 
 
 def _scaled(prompts: Prompts, scale: tuple[float, float]) -> Prompts:

@@ -11,19 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from samdesk.domain.errors import SamdeskError
-from samdesk.domain.geometry import Bounds, Region, Shape
-from samdesk.domain.outline import shape_to_mask
 from samdesk.domain.prompts import Prompts
 from samdesk.domain.tasks import InnerTask, Task
 from samdesk.engines.asked import astray, check_object, prompts_by_frame
 from samdesk.engines.base import Embedding, Frames, MaskLogits, TrackedFrame, TrackPrompt
-from samdesk.engines.decoder.fast import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
+from samdesk.engines.decoder.said import Said, said_on
 from samdesk.engines.runtime import autocast
 from samdesk.engines.sam3 import FEATURES, Sam3Engine
 from samdesk.engines.sam3.vocabulary import readable
@@ -35,27 +31,6 @@ __all__ = ["Sam3Tracker"]
 
 PRIOR = 8.0
 """How sure a prior mask is that comes with points or a box."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Said:
-    """The points, boxes and prior of one object on one frame as the network takes them.
-
-    Attributes
-    ----------
-    points : dict of str to Tensor, or None
-        "point_coords" (1, n, 2) and "point_labels" (1, n), corners of the box among them.
-    prior : Tensor, (1, 1, side, side) float32 of 0 and 1, or None
-    places : bool
-        They say where the object is, whatever was known before.
-    points_at : bool
-        There is at least a positive point.
-    """
-
-    points: dict[str, Tensor] | None
-    prior: Tensor | None
-    places: bool
-    points_at: bool
 
 
 class Sam3Tracker(Sam3Engine):
@@ -185,36 +160,8 @@ class Sam3Tracker(Sam3Engine):
         return texts
 
     def _said(self, prompts: Prompts, size: tuple[int, int], mask_side: int) -> Said:
-        """The prompts on the network's square; points outside the frame are left out, boxes cut."""
-        whole = Bounds(0, 0, *size)
-        at: list[tuple[float, float]] = []
-        labels: list[int] = []
-        boxes = [box.bounds.intersection(whole) for box in prompts.boxes if box.positive]
-        for x0, y0, x1, y1 in (box for box in boxes if not box.is_empty):
-            at += [(x0, y0), (x1, y1)]
-            labels += [TOP_LEFT, BOTTOM_RIGHT]
-        for x, y, positive in prompts.points:
-            if whole.contains(x, y):
-                at.append((x, y))
-                labels.append(POSITIVE if positive else NEGATIVE)
-        points = None
-        if at:
-            # the package's prompt encoder moves points by half a pixel, from centers to edges
-            places = np.array(at) * self._side / size - 0.5
-            points = {
-                "point_coords": torch.tensor(places[None], dtype=torch.float32, device=self._where),
-                "point_labels": torch.tensor([labels], dtype=torch.int32, device=self._where),
-            }
-        prior = None if prompts.prior is None else self._prior(prompts.prior, size, mask_side)
-        return Said(points, prior, prior is not None or TOP_LEFT in labels, POSITIVE in labels)
-
-    def _prior(self, prior: Shape, size: tuple[int, int], side: int) -> Tensor | None:
-        """The prior as a mask of the whole frame; None when it covers no sample."""
-        if prior.is_empty:
-            return None
-        scaled = Shape(prior.coords * side / np.array(size), prior.rings, prior.parts, prior.kind)
-        mask = shape_to_mask(scaled, Region(0, 0, side, side))
-        return torch.from_numpy(mask)[None, None].float().to(self._where) if mask.any() else None
+        # the package's prompt encoder moves points by half a pixel, from centers to edges
+        return said_on(prompts, size, self._side, mask_side, self._where, shift=-0.5)
 
 
 @dataclass(slots=True)
