@@ -47,7 +47,7 @@ from .review import Review
 from .serving import Serving, Start
 from .session import PromptSession
 from .settings import Settings
-from .tools import TOOLS, Tool
+from .tools import TOOLS, Sketch, Tool
 
 GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
 
@@ -132,6 +132,8 @@ class Workspace:
     levels_changed : Signal()
         The same image, now with more levels.
     display_changed, plane_changed, tool_changed, class_changed, saved_changed : Signal()
+    sketch_changed : Signal()
+        What the tool paints.
     notice : Signal(Notice)
     """
 
@@ -140,6 +142,7 @@ class Workspace:
     display_changed = Signal()
     plane_changed = Signal()
     tool_changed = Signal()
+    sketch_changed = Signal()
     class_changed = Signal()
     saved_changed = Signal()
     notice = Signal(Notice)
@@ -187,6 +190,7 @@ class Workspace:
         self._tools["example"] = ExampleTool(self.finding, positive=True)
         self._tools["counterexample"] = ExampleTool(self.finding, positive=False)
         self.tool_name = "segment"
+        self.sketch: Sketch | None = None
         self.serving = Serving(jobs, settings, self._starter(load_server))
         self.serving.started.connect(self._tell_serving)
         self.serving.failed.connect(self._serving_failed)
@@ -550,8 +554,17 @@ class Workspace:
     def select_tool(self, name: str) -> None:
         if name != self.tool_name:
             self.tool.leave()
+            self.tool.drop()
+            self.show_sketch(None)
             self.tool_name = name
+            self.tool.refresh()
             self.tool_changed.emit()
+
+    def show_sketch(self, sketch: Sketch | None) -> None:
+        """Paint this over the picture; None for nothing."""
+        if sketch is not self.sketch:
+            self.sketch = sketch
+            self.sketch_changed.emit()
 
     @property
     def tool(self) -> Tool:

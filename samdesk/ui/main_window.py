@@ -14,9 +14,7 @@ from typing import Any
 from PySide6.QtCore import QByteArray, QEvent, QSize, Qt, QTimer, QUrl
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QGuiApplication, QIcon
 from PySide6.QtWidgets import (
-    QDialog,
     QDockWidget,
-    QMainWindow,
     QMenu,
     QSizePolicy,
     QSplitter,
@@ -27,7 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from samdesk import paths
-from samdesk.app.commands import COMMANDS, Context
+from samdesk.app.commands import Context
 from samdesk.app.jobs import Jobs
 from samdesk.app.session import Proposal
 from samdesk.app.settings import Settings
@@ -43,6 +41,7 @@ from .actions import Actions
 from .bridge import Bridge
 from .canvas import Canvas, Style, View
 from .dialogs.ask import WindowAsk
+from .dialogs.book import Dialogs, Window
 from .dock3d import SIZE as SIZE_3D
 from .dock3d import Dock3D
 from .panels.annotations import AnnotationPanel
@@ -74,10 +73,13 @@ TOOLBAR = ("tool.move", "tool.segment", "", "edit.undo", "edit.redo", "", "view.
            "view.contrast", "view.annotations", "", "recon.make", "file.export")  # fmt: skip
 
 
+ABOUT = {"weights.show": "weights", "app.preferences": "preferences"}
+"""Commands of notices whose dialogs can begin with what the notice is about."""
+
 SERVER_MENU = ("server.copy", "server.docs", "server.answer")
 
 
-class MainWindow(QMainWindow):
+class MainWindow(Window):
     """One window with one workspace.
 
     Parameters
@@ -105,7 +107,7 @@ class MainWindow(QMainWindow):
         self.ask = WindowAsk(self, settings)
         self.workspace = Workspace(self.jobs, settings, segmenter, self.ask, load_server=load_server)
         self.actions_ = Actions(Context(self.workspace, self, self.ask), self, self.bridge)
-        self._dialogs: dict[str, QDialog] = {}
+        self.dialogs = Dialogs(self)
         self._serving_trouble = ""
         self._build()
         self._connect()
@@ -252,7 +254,7 @@ class MainWindow(QMainWindow):
         w.saved_changed.connect(self._show_saved)
         w.notice.connect(self.notices.show_notice)
         w.models.changed.connect(self._model_changed)
-        w.offer.shown.connect(lambda weight: self.show_weights(weight.name))
+        w.offer.shown.connect(lambda weight: self.dialogs.show("weights", weight.name))
         w.serving.changed.connect(self._serving_changed)
         w.session.changed.connect(self._session_changed)
         self.review.looked_at.connect(self._bring_into_view)
@@ -278,9 +280,7 @@ class MainWindow(QMainWindow):
     def _image_changed(self) -> None:
         w = self.workspace
         image = w.image
-        for name, dialog in list(self._dialogs.items()):
-            if name not in ("weights", "engines3d"):  # they are not about the image
-                dialog.close()
+        self.dialogs.image_changed()
         if image is None:
             self.canvas.set_image(None, None)
             self.empty.show_recent(self.settings["recent"])
@@ -388,18 +388,15 @@ class MainWindow(QMainWindow):
         self.actions_.refresh()
 
     def _show_switch(self) -> None:
-        from .dialogs.preferences import Preferences
-
-        dialog = self._dialogs.get("preferences")
-        if isinstance(dialog, Preferences) and self.workspace.serving.available:
-            dialog.show_switch("serve", self.workspace.serving.wanted)
+        dialog = self.dialogs.get("preferences")
+        if dialog is not None and self.workspace.serving.available:
+            dialog.show_switch("serve", self.workspace.serving.wanted)  # type: ignore[attr-defined]
 
     def _do_about(self, command: str, about: str) -> None:
         """The command of a notice."""
-        if about and command == "weights.show":
-            self.show_weights(about)
-        elif about and command == "app.preferences":
-            self.show_preferences(about)
+        dialog = ABOUT.get(command)
+        if about and dialog:
+            self.dialogs.show(dialog, about)
         else:
             self.actions_[command].trigger()
 
@@ -534,50 +531,7 @@ class MainWindow(QMainWindow):
             x, y = bounds.center
             self.canvas.set_view(replace(self.canvas.view, center_x=x, center_y=y))
 
-    def show_palette(self) -> None:
-        from .dialogs.palette import Palette
-
-        self._show("palette", Palette(self, [self.actions_[name] for name in COMMANDS]))
-
-    def show_preferences(self, name: str = "") -> None:
-        """The preferences, with the setting of this name in view."""
-        from .dialogs.preferences import Preferences
-
-        dialog, serving = Preferences(self, self.settings), self.workspace.serving
-        if serving.available:
-            dialog.follow("serve", serving.wanted, lambda on: serving.start() if on else serving.stop())
-        self._show("preferences", dialog)
-        if name:
-            dialog.bring(name)
-
-    def show_contrast(self) -> None:
-        from .dialogs.contrast import ContrastDialog
-
-        self._show("contrast", ContrastDialog(self, self.workspace))
-
-    def show_weights(self, name: str = "") -> None:
-        """The Weights dialog, with the weight of this name chosen."""
-        from .dialogs.weights import WeightsDialog
-
-        dialog = self._dialogs.get("weights")
-        if not isinstance(dialog, WeightsDialog) or not dialog.isVisible():
-            dialog = WeightsDialog(self, self.workspace.downloads, self.ask, self.bridge.guarded)
-            self._show("weights", dialog)
-        if name:
-            dialog.choose_weight(name)
-        dialog.raise_()
-        dialog.activateWindow()
-
-    def show_make3d(self) -> None:
-        from .dialogs.make3d import Make3DDialog
-
-        dialog = Make3DDialog(
-            self, self.workspace, self.workspace.reconstructions, self.bridge.guarded, self.show_engines3d
-        )
-        dialog.made.connect(lambda job: self._making(job.id))
-        self._show("make3d", dialog)
-
-    def _making(self, job: str) -> None:
+    def show_making(self, job: str) -> None:
         self.dock3d.show()
         self.dock3d.panel.choose_job(job)
 
@@ -588,28 +542,8 @@ class MainWindow(QMainWindow):
         self.dock3d.show()
         self.dock3d.show_selected()
 
-    def show_engines3d(self, engine: str = "") -> None:
-        """The settings of the 3D engines, at the page of this one."""
-        from .dialogs.engines3d import EnginesDialog
-
-        w = self.workspace
-        self._show(
-            "engines3d",
-            EnginesDialog(self, self.settings, w.reconstructions, self.ask, self.bridge.guarded, engine),
-        )
-
     def open_3d_files(self, files: list[Path]) -> None:
         self.dock3d.open_files(files)
-
-    def show_shortcuts(self) -> None:
-        from .dialogs.shortcuts import Shortcuts
-
-        self._show("shortcuts", Shortcuts(self))
-
-    def show_about(self) -> None:
-        from .dialogs.shortcuts import About
-
-        self._show("about", About(self))
 
     def open_log(self) -> None:
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(paths.state_dir() / "samdesk.log")))
@@ -626,18 +560,6 @@ class MainWindow(QMainWindow):
 
     def close_window(self) -> None:
         self.close()
-
-    def _show(self, name: str, dialog: QDialog) -> None:
-        if name in self._dialogs:
-            self._dialogs[name].close()
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self._dialogs[name] = dialog
-        dialog.destroyed.connect(lambda: self._forget(name, dialog))
-        dialog.show()
-
-    def _forget(self, name: str, dialog: QDialog) -> None:
-        if self._dialogs.get(name) is dialog:
-            del self._dialogs[name]
 
     # Files
 

@@ -157,7 +157,7 @@ def test_a_weight_that_is_not_here_is_told_in_the_window(
     assert window.notices.notice is None  # it was about the server
     window.workspace.notice.emit(notice)
     window.notices._button.click()
-    dialog = window._dialogs["weights"]
+    dialog = window.dialogs.get("weights")
     assert isinstance(dialog, WeightsDialog)
     assert dialog.chosen is not None
     assert dialog.chosen.name == weight.name
@@ -191,7 +191,7 @@ def test_the_notice_leads_to_the_port_and_the_switch_shows_what_is(
         window.actions_["server.answer"].trigger()
         qtbot.waitUntil(lambda: window.notices.notice is not None, timeout=WAIT_MS)
         window.notices._button.click()
-        dialog = window._dialogs["preferences"]
+        dialog = window.dialogs.get("preferences")
         assert isinstance(dialog, Preferences)
         qtbot.waitExposed(dialog)
         port, switch = dialog.editors["serve_port"], dialog.editors["serve"]

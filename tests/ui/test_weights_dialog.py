@@ -420,9 +420,9 @@ def answered(title: str, asked: list[str]) -> None:
 
 def test_the_command_opens_it_once(window: MainWindow) -> None:
     window.actions_["weights.show"].trigger()
-    first = window._dialogs["weights"]
-    window.show_weights("My Two")
-    assert window._dialogs["weights"] is first
+    first = window.dialogs.get("weights")
+    window.show_dialog("weights", "My Two")
+    assert window.dialogs.get("weights") is first
     assert first.chosen.name == "My Two"
     assert not first.isModal()
     window.workspace.image_changed.emit()
@@ -449,6 +449,6 @@ def test_a_gated_model_leads_to_the_dialog(window: MainWindow) -> None:
     asked: list[str] = []
     answered("Accept the Licence…", asked)
     window.workspace.models.choose("My Gated")
-    dialog = window._dialogs["weights"]
+    dialog = window.dialogs.get("weights")
     assert dialog.chosen.name == "My Gated"
     assert dialog.accept_licence.isVisible()

@@ -150,8 +150,8 @@ def test_a_dropped_bad_file_is_told_and_the_image_stays(
 
 
 def test_the_palette_finds_and_runs(opened: MainWindow, qtbot: QtBot) -> None:
-    opened.show_palette()
-    palette = opened._dialogs["palette"]
+    opened.show_dialog("palette")
+    palette = opened.dialogs.get("palette")
     qtbot.keyClicks(palette.search, "move")
     titles = [palette.view.topLevelItem(k).text(0) for k in range(palette.view.topLevelItemCount())]
     assert "Move" in titles
@@ -161,8 +161,8 @@ def test_the_palette_finds_and_runs(opened: MainWindow, qtbot: QtBot) -> None:
 
 
 def test_preferences_have_a_row_for_every_setting_and_act_at_once(opened: MainWindow, qtbot: QtBot) -> None:
-    opened.show_preferences()
-    editors = opened._dialogs["preferences"].editors
+    opened.show_dialog("preferences")
+    editors = opened.dialogs.get("preferences").editors
     assert set(editors) == {row.name for row in SETTINGS.values() if row.page}
     box = editors["scale_bar"]
     assert isinstance(box, QCheckBox)
@@ -193,8 +193,8 @@ def _luminance(color: str) -> float:
 
 
 def test_the_contrast_dialog_changes_what_is_shown(opened: MainWindow, qtbot: QtBot, picture: Path) -> None:
-    opened.show_contrast()
-    dialog = opened._dialogs["contrast"]
+    opened.show_dialog("contrast")
+    dialog = opened.dialogs.get("contrast")
     qtbot.waitUntil(lambda: opened.jobs.idle, timeout=10_000)
     dialog.low.setValue(20.0)
     assert opened.workspace.image.display.channels[0].low == 20.0

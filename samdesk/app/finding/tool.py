@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from samdesk.app.tools import DRAG_PX, Cursor, Pointer
+from samdesk.app.tools import Cursor, Pointer, QuietTool, dragged
 from samdesk.domain.geometry import Bounds
 from samdesk.domain.prompts import BoxPrompt
 
 from .session import FindSession
 
 
-class ExampleTool:
+class ExampleTool(QuietTool):
     """A drag is an example of what to find, or of what not to."""
 
     cursor: Cursor = "cross"
@@ -25,14 +25,14 @@ class ExampleTool:
             self._start = pointer
 
     def move(self, pointer: Pointer) -> None:
-        if self._start is not None and _dragged(self._start, pointer):
+        if self._start is not None and dragged(self._start, pointer):
             self._finding.drag_example(self._box(self._start, pointer))
 
     def release(self, pointer: Pointer) -> None:
         start, self._start = self._start, None
         if start is None:
             return
-        if _dragged(start, pointer):
+        if dragged(start, pointer):
             self._finding.add_example(self._box(start, pointer))
         else:
             self._finding.drag_example(None)
@@ -45,7 +45,3 @@ class ExampleTool:
         x0, x1 = sorted((start.x, end.x))
         y0, y1 = sorted((start.y, end.y))
         return BoxPrompt(Bounds(x0, y0, x1, y1), self._positive)
-
-
-def _dragged(start: Pointer, now: Pointer) -> bool:
-    return max(abs(now.x - start.x), abs(now.y - start.y)) > DRAG_PX * now.scale

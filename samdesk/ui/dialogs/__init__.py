@@ -1,1 +1,1 @@
-"""Dialogs: opened by a command, closed by the user, never by surprise."""
+"""The dialogs."""

@@ -31,6 +31,7 @@ from samdesk.app.workspace import Workspace
 from samdesk.images.contrast import ChannelDisplay, Display, auto_display, histogram
 from samdesk.images.source import ImageSource
 from samdesk.ui import theme
+from samdesk.ui.dialogs.book import Window
 
 GRAB_PX = 8.0
 
@@ -248,3 +249,8 @@ class ContrastDialog(QDialog):
         self._workspace.jobs.lane("io").submit(
             lambda task: auto_display(image.source, plane), key="auto contrast", done=chosen
         )
+
+
+def make(window: Window, about: str) -> ContrastDialog:
+    """The ranges of the open image."""
+    return ContrastDialog(window, window.workspace)

@@ -39,6 +39,7 @@ from samdesk.app.settings import Settings
 from samdesk.recon.client import CheckItem
 from samdesk.recon.engines import RECON_ENGINES, ReconField, ReconSpec
 from samdesk.ui import theme
+from samdesk.ui.dialogs.book import Window
 
 from .fold import Fold
 from .lines import Level, Line, Lines
@@ -549,3 +550,9 @@ class EnginesDialog(QDialog):
         if event.type() is QEvent.Type.PaletteChange and hasattr(self, "pages"):
             for page in self.pages.values():
                 page.restyle()
+
+
+def make(window: Window, about: str) -> EnginesDialog:
+    """The settings of the 3D engines, at the page of this one."""
+    w = window.workspace
+    return EnginesDialog(window, window.settings, w.reconstructions, window.ask, window.bridge.guarded, about)

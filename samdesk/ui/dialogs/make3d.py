@@ -44,6 +44,7 @@ from samdesk.recon.options import ReconOptions
 from samdesk.sdk import Image
 from samdesk.sdk.reconstruction import Finding, Preflight, mask_of, picture_of
 from samdesk.ui import theme
+from samdesk.ui.dialogs.book import Window
 from samdesk.weights.transfer import duration_text
 
 from .engines3d import SETTING, Guard, lacking, listed
@@ -537,3 +538,17 @@ class Make3DDialog(QDialog):
         super().changeEvent(event)
         if event.type() is QEvent.Type.PaletteChange and hasattr(self, "make"):
             self.findings.restyle()
+
+
+def make(window: Window, about: str) -> Make3DDialog:
+    """What will be made of the selection."""
+    w = window.workspace
+    dialog = Make3DDialog(
+        window,
+        w,
+        w.reconstructions,
+        window.bridge.guarded,
+        lambda engine: window.show_dialog("engines3d", engine),
+    )
+    dialog.made.connect(lambda job: window.show_making(job.id))
+    return dialog

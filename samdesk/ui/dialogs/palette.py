@@ -19,6 +19,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from samdesk.app.commands import COMMANDS
+from samdesk.ui.dialogs.book import Window
+
 
 def matches(query: str, title: str) -> bool:
     """Whether every word of the query begins a word of the title, or stands inside it."""
@@ -98,3 +101,8 @@ class Palette(QDialog):
                 self._run(self.view.currentItem())
                 return True
         return super().eventFilter(watched, event)
+
+
+def make(window: Window, about: str) -> Palette:
+    """The palette over all commands."""
+    return Palette(window, [window.actions_[name] for name in COMMANDS])

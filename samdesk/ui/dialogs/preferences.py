@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QSignalBlocker, Qt
-from PySide6.QtGui import QFontMetrics
+from PySide6.QtGui import QFontMetrics, QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -27,19 +27,27 @@ from PySide6.QtWidgets import (
 
 from samdesk.app.settings import SETTINGS, Setting, Settings
 from samdesk.ui import theme
+from samdesk.ui.dialogs.book import Window
 
 OTHER_HEIGHT = 140
 """Of the dialog's frame, margins and buttons, logical pixels."""
 
 
 class Preferences(QDialog):
-    """One group per page of the table, one row per setting."""
+    """One group per page of the table, one row per setting.
+
+    Attributes
+    ----------
+    about : str
+        The setting to begin with, when it is shown.
+    """
 
     def __init__(self, parent: QWidget | None, settings: Settings) -> None:
         super().__init__(parent)
         self.setWindowTitle("Preferences")
         self.setMinimumWidth(460)
         self._settings = settings
+        self.about = ""
         self.editors: dict[str, QWidget] = {}
         self._followed: dict[str, Callable[[bool], object]] = {}
         layout = QVBoxLayout(self)
@@ -161,3 +169,17 @@ class Preferences(QDialog):
             elif isinstance(editor, QDoubleSpinBox):
                 editor.setValue(default)
             self._settings[name] = default  # what is shown may not be what is wished
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self.about:
+            self.bring(self.about)
+
+
+def make(window: Window, about: str) -> Preferences:
+    """The preferences, with the setting of this name in view."""
+    dialog, serving = Preferences(window, window.settings), window.workspace.serving
+    if serving.available:
+        dialog.follow("serve", serving.wanted, lambda on: serving.start() if on else serving.stop())
+    dialog.about = about
+    return dialog

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 import samdesk
 from samdesk.app.commands import COMMANDS, POINTER_HELP
 from samdesk.ui import theme
+from samdesk.ui.dialogs.book import Window
 
 from .palette import matches
 
@@ -79,3 +80,13 @@ class About(QDialog):
         layout = QVBoxLayout(self)
         layout.addWidget(text)
         layout.addWidget(buttons)
+
+
+def make(window: Window, about: str) -> Shortcuts:
+    """The table of keys."""
+    return Shortcuts(window)
+
+
+def make_about(window: Window, about: str) -> About:
+    """The about box."""
+    return About(window)

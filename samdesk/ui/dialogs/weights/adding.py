@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from samdesk.app.commands import WEIGHT_FILTER
+from samdesk.app.commands.segment import WEIGHT_FILTER
 from samdesk.app.downloads import TYPE_TITLES, Downloads
 from samdesk.app.workspace import Ask
 from samdesk.domain.errors import SamdeskError

@@ -25,6 +25,7 @@ from samdesk.app.downloads import Downloads, Standing
 from samdesk.app.workspace import Ask, Notice
 from samdesk.domain.errors import SamdeskError
 from samdesk.ui import theme
+from samdesk.ui.dialogs.book import Window
 from samdesk.ui.panels.notices import NoticeBar
 from samdesk.weights import Weight
 from samdesk.weights.sources import TOKEN_PAGE, host_of
@@ -360,3 +361,13 @@ class WeightsDialog(QDialog):
 def _link(page: str, words: str) -> str:
     """A link in the color of the present theme, which a label does not follow by itself."""
     return f'<a style="color: {theme.colors()["accent"]}" href="{escape(page)}">{words}</a>'
+
+
+def make(window: Window, about: str) -> WeightsDialog:
+    """The dialog that is open, else a new one, with the weight of this name chosen."""
+    dialog = window.dialogs.get("weights")
+    if not isinstance(dialog, WeightsDialog) or not dialog.isVisible():
+        dialog = WeightsDialog(window, window.workspace.downloads, window.ask, window.bridge.guarded)
+    if about:
+        dialog.choose_weight(about)
+    return dialog
