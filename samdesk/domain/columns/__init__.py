@@ -11,26 +11,33 @@ from .annotation import (
     DEFAULT_COLOR,
     LOCKED,
     OBJECT_TYPES,
+    UNCLASSIFIED,
     Annotation,
     AnnotationClass,
     Attributes,
     Color,
     color_of_name,
+    is_ignored,
 )
 from .cleaning import Repairs
-from .table import Table, id_bytes
+from .ids import IdColumn, id_begins, id_bytes
+from .table import Table
 
 __all__ = [
     "DEFAULT_CLASSES",
     "DEFAULT_COLOR",
     "LOCKED",
     "OBJECT_TYPES",
+    "UNCLASSIFIED",
     "Annotation",
     "AnnotationClass",
     "Attributes",
     "Color",
+    "IdColumn",
     "Repairs",
     "Table",
     "color_of_name",
+    "id_begins",
     "id_bytes",
+    "is_ignored",
 ]

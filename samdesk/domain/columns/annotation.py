@@ -45,6 +45,18 @@ DEFAULT_CLASSES = (
 """QuPath's default classes with its colors (`PathClassManager`, QuPath 0.8)."""
 
 
+UNCLASSIFIED = "Unclassified"
+"""What stands where a name is needed for annotations without a class."""
+
+
+def is_ignored(name: str | None) -> bool:
+    """Whether a class marks what is to be left out: its name ends in "*".
+
+    Such annotations are drawn but never filled, and count in no sum.
+    """
+    return bool(name) and str(name).endswith("*")
+
+
 def color_of_name(name: str) -> Color:
     """A color for a class that came without one: bright, and the same in every run."""
     mixed = zlib.crc32(name.encode())

@@ -164,8 +164,40 @@ def _blocks(rows: Rows) -> Iterator[Rows]:
 
 
 def _invalid(geometry: Geometry, areas: Rows) -> Mask:
-    found = [~shapely.is_valid(polygons(geometry.take(block))) for block in _blocks(areas)]
-    return np.concatenate(found) if found else np.empty(0, np.bool_)
+    invalid = np.zeros(len(areas), np.bool_)
+    doubtful = np.flatnonzero(~star_shaped(geometry)[areas])
+    for block in _blocks(doubtful):
+        invalid[block] = ~shapely.is_valid(polygons(geometry.take(areas[block])))
+    return invalid
+
+
+def star_shaped(geometry: Geometry) -> Mask:
+    """Which rows are one ring that runs once around a point and never back; (n,) bool.
+
+    Such a ring cannot cross itself. Most outlines of cells are like that, and this is told in a
+    fraction of the time that a general test takes.
+    """
+    counts = np.diff(geometry.row_coords)
+    single: Mask = (np.diff(geometry.row_parts) == 1) & (counts >= 3)
+    single[single] &= np.diff(geometry.part_rings)[geometry.row_parts[:-1][single]] == 1
+    if not single.any():
+        return single
+    chosen = geometry if single.all() else geometry.take(np.flatnonzero(single))
+    starts, counts = chosen.row_coords[:-1], np.diff(chosen.row_coords)
+    coords = chosen.coords.astype(np.int64)
+    # whole numbers below 2**30, so that all products are exact
+    middle = np.add.reduceat(coords, starts, axis=0) // counts[:, None]
+    x, y = (coords - np.repeat(middle, counts, axis=0)).T
+    after = np.arange(1, len(coords) + 1)
+    after[starts + counts - 1] = starts
+    turn = x * y[after] - y * x[after]
+    upward = (y <= 0) & (y[after] > 0) | (y > 0) & (y[after] <= 0)
+    around = np.add.reduceat(upward.astype(np.int64), starts) == 2
+    exact = np.maximum.reduceat(np.maximum(np.abs(x), np.abs(y)), starts) < 1 << 30
+    onward = np.minimum.reduceat(turn, starts) > 0
+    backward = np.maximum.reduceat(turn, starts) < 0
+    single[single] = exact & around & (onward | backward)
+    return single
 
 
 def _rebuilt(geometry: Geometry, invalid: Rows) -> Geometry:

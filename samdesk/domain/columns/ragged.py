@@ -27,6 +27,10 @@ part in `SHARE_PART` of the sources; else they are copied, so that a few rows ne
 large array alive."""
 
 _BLOCK = 1 << 20
+_SAMPLED = 1 << 12
+
+GATHERED = 1 << 18
+"""Rows of several sources are gathered so many at a time: all at once would take them three times."""
 
 
 def ranges(starts: NDArray[Any], counts: NDArray[Any]) -> Rows:
@@ -252,6 +256,9 @@ def gathered(sources: tuple[Geometry, ...], rows: Rows) -> Geometry:
     """A copy of these rows, counted through all sources."""
     if len(sources) == 1:
         return sources[0].take(rows)
+    if len(rows) > GATHERED:
+        firsts = range(0, len(rows), GATHERED)
+        return _poured([gathered(sources, rows[first : first + GATHERED]) for first in firsts])
     owner, rows = _owners(sources, rows)
     pieces = [source.take(rows[owner == k]) for k, source in enumerate(sources)]
     joined = Geometry.joined(pieces)
@@ -259,6 +266,20 @@ def gathered(sources: tuple[Geometry, ...], rows: Rows) -> Geometry:
     if (order[1:] > order[:-1]).all():
         return joined
     return joined.take(inverse(order))
+
+
+def _poured(pieces: list[Geometry]) -> Geometry:
+    """All rows of all pieces, in this order; each piece is let go once it is copied."""
+    row_parts = _joined_offsets([piece.row_parts for piece in pieces])
+    part_rings = _joined_offsets([piece.part_rings for piece in pieces])
+    ring_coords = _joined_offsets([piece.ring_coords for piece in pieces])
+    coords = np.empty((int(ring_coords[-1]), 2), np.int32)
+    end = len(coords)
+    while pieces:
+        piece = pieces.pop()
+        coords[end - len(piece.coords) : end] = piece.coords
+        end -= len(piece.coords)
+    return Geometry.of(row_parts, part_rings, ring_coords, coords)
 
 
 def same_rows(a: AnyGeometry, b: AnyGeometry) -> Mask:
@@ -290,10 +311,12 @@ def _worth_sharing(sources: tuple[Geometry, ...], vertices: Callable[[], int]) -
 
 
 def _vertices(geometry: AnyGeometry) -> int:
+    """How many vertices there are; of very many rows an estimate from every so manyth."""
     if isinstance(geometry, Geometry):
         return len(geometry.coords)
-    owner, rows = _owners(geometry.sources, geometry.rows)
-    return sum(source.vertices_in(rows[owner == k]) for k, source in enumerate(geometry.sources))
+    step = max(1, len(geometry.rows) // _SAMPLED)
+    owner, rows = _owners(geometry.sources, geometry.rows[::step])
+    return step * sum(source.vertices_in(rows[owner == k]) for k, source in enumerate(geometry.sources))
 
 
 def _owners(sources: tuple[Geometry, ...], rows: NDArray[Any]) -> tuple[Rows, Rows]:

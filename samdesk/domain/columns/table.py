@@ -16,6 +16,7 @@ from samdesk.domain.geometry import GRID, Bounds, Plane, Shape, ShapeKind
 
 from .annotation import LOCKED, OBJECT_TYPES, Annotation, AnnotationClass, Attributes, Color, color_of_name
 from .cleaning import Repairs, cleaned, on_grid, refuse
+from .ids import id_bytes
 from .ragged import AnyGeometry, Geometry, Mask, Rows, chosen, concatenated, frozen, same_rows, source_of
 
 Classes = tuple[AnnotationClass, ...]
@@ -25,6 +26,7 @@ MOST_CLASSES = 2**16 - 1
 ATTRIBUTES_BYTES = 1024
 """What the attributes of one annotation are counted as."""
 
+_COLUMNS = ("ids", "order", "class_id", "object_type", "flags", "kind", "z", "t", "bounds")
 _CONSTANT_FROM = 1024
 _PLAIN = Attributes()
 
@@ -234,7 +236,10 @@ class Table:
             start += len(table)
 
         def joined(name: str) -> NDArray[Any]:
-            return frozen(np.concatenate([getattr(table, name) for table in same]))
+            columns = [getattr(table, name) for table in same if len(table)]
+            if columns and all(_is_constant(one) and one[0] == columns[0][0] for one in columns):
+                return np.broadcast_to(columns[0][:1], (sum(map(len, columns)),))
+            return frozen(np.concatenate(columns or [getattr(same[0], name)]))
 
         return cls(
             ids=joined("ids"),
@@ -333,7 +338,10 @@ class Table:
 
     def _columns_at(self, rows: Rows) -> Table:
         def at(name: str) -> NDArray[Any]:
-            return frozen(getattr(self, name)[rows])
+            column = getattr(self, name)
+            if _is_constant(column):
+                return np.broadcast_to(column[:1], (len(rows), *column.shape[1:]))
+            return frozen(column.take(rows, axis=0))
 
         return replace(
             self,
@@ -375,13 +383,13 @@ class Table:
         """The same rows, sharing the vertices of a table whose vertices are equal."""
         return replace(self, _geometry=other._geometry, bounds=other.bounds)
 
-    def overwritten(self, rows: Rows, other: Table) -> Table:
-        """These rows with the class, type and flags of `other`, row by row; the classes must be the same."""
+    def overwritten(self, rows: Rows, other: Table, by: Rows) -> Table:
+        """These rows with class, type and flags of the rows `by` of `other`; the classes must be the same."""
         return replace(
             self,
-            class_id=_overwritten(self.class_id, rows, other.class_id),
-            object_type=_overwritten(self.object_type, rows, other.object_type),
-            flags=_overwritten(self.flags, rows, other.flags),
+            class_id=_overwritten(self.class_id, rows, other.class_id, by),
+            object_type=_overwritten(self.object_type, rows, other.object_type, by),
+            flags=_overwritten(self.flags, rows, other.flags, by),
         )
 
     def recoded(self, classes: Classes, renamed: Mapping[str, str | None] | None = None) -> Table:
@@ -422,9 +430,17 @@ class Table:
     def same_attributes(self, other: Table) -> Mask:
         """Which rows have the same attributes in both; (n,) bool."""
         same = np.ones(len(self), np.bool_)
-        if self.attributes is not other.attributes:
-            for row in {**self.attributes, **other.attributes}:
-                same[row] = self.attributes.get(row) == other.attributes.get(row)
+        mine, theirs = self.attributes, other.attributes
+        if mine is theirs:
+            return same
+        if not (mine and theirs):
+            same[list(mine or theirs)] = False
+            return same
+        same[list(mine.keys() ^ theirs.keys())] = False
+        for row in mine.keys() & theirs.keys():
+            # mostly the very same, as tables share what is not changed
+            if mine[row] is not theirs[row] and mine[row] != theirs[row]:
+                same[row] = False
         return same
 
     def same_rows(self, other: Table) -> Mask:
@@ -437,6 +453,11 @@ class Table:
         if self.ids is not other.ids:
             same &= (self.ids == other.ids).all(axis=1)
         return same
+
+    def is_made_of(self, other: Table) -> bool:
+        """Whether both keep the very same columns, so that no row needs a look."""
+        names = (*_COLUMNS, "attributes", "_geometry")
+        return self.classes == other.classes and all(getattr(self, n) is getattr(other, n) for n in names)
 
     def bounding_box(self) -> Bounds | None:
         """The box around all rows; None when there is no row."""
@@ -460,11 +481,6 @@ def held_bytes(arrays: Iterable[NDArray[Any]]) -> int:
     """Memory of these arrays, each counted once."""
     distinct = {id(array): array for array in arrays}.values()
     return sum(array.nbytes if any(array.strides) else array.itemsize for array in distinct)
-
-
-def id_bytes(ids: Iterable[uuid.UUID]) -> NDArray[np.uint8]:
-    """UUIDs as a column, (n, 16) uint8."""
-    return np.frombuffer(b"".join(one.bytes for one in ids), np.uint8).reshape(-1, 16)
 
 
 def random_ids(n: int) -> NDArray[np.uint8]:
@@ -578,12 +594,20 @@ def _attributes_at(attributes: Mapping[int, Attributes], rows: Rows, n: int) -> 
     return {place: attributes[row] for place, row in pairs if row in attributes}
 
 
-def _overwritten(column: NDArray[Any], rows: Rows, values: NDArray[Any]) -> NDArray[Any]:
-    if column is values or (column[rows] == values).all():
+def _overwritten(column: NDArray[Any], rows: Rows, values: NDArray[Any], by: Rows) -> NDArray[Any]:
+    """The column with ``values[by]`` at `rows`; the same one when that changes nothing."""
+    if not len(rows) or (_is_constant(column) and _is_constant(values) and column[0] == values[0]):
+        return column
+    new = values[by]
+    if (column[rows] == new).all():
         return column
     changed = np.array(column)
-    changed[rows] = values
+    changed[rows] = new
     return frozen(changed)
+
+
+def _is_constant(column: NDArray[Any]) -> bool:
+    return len(column) > 0 and not any(column.strides)
 
 
 def _equal(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:

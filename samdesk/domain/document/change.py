@@ -40,24 +40,29 @@ def applied(state: Snapshot, edit: Edit) -> Snapshot:
     classes = edit.classes[1] if edit.classes else state.classes
     before, after = edit.before.recoded(state.classes), edit.after.recoded(classes)
     dying = _found(state, edit)
-    by_id = IdIndex(after.ids)
-    if by_id.has_duplicates or IdIndex(before.ids).has_duplicates:
+    if any(_has_equal(dying.rows_in(number)) for number in range(len(state.chunks))):
         raise _twice()
-    living = _places(state, before, after, dying)
+    by_id = None if edit.keeps_ids else IdIndex(after.ids)
+    if by_id is not None and by_id.has_duplicates:
+        raise _twice()
+    living = _places(state, before, after, dying, aligned=by_id is None)
     tally = _tally(state, before, after, classes)
     chunks = []
     for number, chunk in enumerate(state.chunks):
         left: Chunk | None = chunk.recoded(classes)
         out, into = dying.rows_in(number), living.of(number)
         if left is not None and (len(out) or len(into)):
-            left = left.changed(out, living.rows[into], after.take(into))
+            left = left.changed(out, living.rows[into], after, into)
             left = left and _compacted(left, len(out))
         if left is not None:
             chunks.append(left)
     new = after.take(living.of(-1))
     if len(new):
         chunks.append(Chunk.of(new, by_id if new is after else None))
-    return Snapshot(classes, _merged(chunks), tally)
+    new_state = Snapshot(classes, _merged(chunks), tally)
+    if by_id is None and not len(new):
+        new_state.keep_places(state, after, living.owner, living.rows)
+    return new_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,9 @@ def _found(state: Snapshot, edit: Edit) -> _Places:
     """Where the rows before are; raises when they are not as given."""
     places = _Places(*state.locate(edit.before.ids))
     known = bool((places.owner >= 0).all()) and (edit.classes is None or edit.classes[0] == state.classes)
-    if not known or not state.rows_at(places.owner, places.rows).same_rows(edit.before).all():
+    if not known or not (
+        state.knows(edit.before) or state.rows_at(places.owner, places.rows).same_rows(edit.before).all()
+    ):
         raise SamdeskError(
             f"“{edit.title}” does not fit any more: what it would change has changed since.",
             "Do it again on the annotations as they are now.",
@@ -104,14 +111,22 @@ def _found(state: Snapshot, edit: Edit) -> _Places:
     return places
 
 
-def _places(state: Snapshot, before: Table, after: Table, dying: _Places) -> _Places:
-    """Where the rows after can live without new vertices; raises when an id would be there twice."""
-    aligned = np.array_equal(before.ids, after.ids)
+def _has_equal(rows: Rows) -> bool:
+    if (rows[1:] > rows[:-1]).all():
+        return False
+    rows = np.sort(rows)
+    return bool((rows[1:] == rows[:-1]).any())
+
+
+def _places(state: Snapshot, before: Table, after: Table, dying: _Places, aligned: bool) -> _Places:
+    """Where the rows after can live without new vertices; raises when an id would be there twice.
+
+    `aligned` says that before and after have the same ids, row by row.
+    """
     places = _Places(np.full(len(after), -1, np.int64), np.full(len(after), -1, np.int64))
-    for number, chunk in enumerate(state.chunks):
-        if aligned:
-            mine = dying.of(number)
-            places.settle(number, chunk, after, mine, dying.rows[mine])
+    if aligned:  # what is before is as it is in the chunks: no chunk needs a look
+        fits = after.same_geometry(before) & after.same_attributes(before) & (after.order == before.order)
+        places = _Places(np.where(fits, dying.owner, -1), np.where(fits, dying.rows, -1))
     for number, chunk in enumerate(state.chunks):
         sought = places.of(-1)
         if not len(sought):

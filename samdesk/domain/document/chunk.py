@@ -259,13 +259,13 @@ class Chunk:
         last = len(self.table) - 1
         return last if self.alive is None else last - int(self.alive[::-1].argmax())
 
-    def changed(self, dying: Rows, living: Rows, after: Table) -> Chunk | None:
-        """The chunk after live rows died, and these (of those, or dead before) live on as in `after`.
+    def changed(self, dying: Rows, living: Rows, after: Table, by: Rows) -> Chunk | None:
+        """The chunk after live rows died, and `living` (of those, or dead before) live on as in `after`.
 
-        Of `after`, row by row that of `living`, only class, type and flags may differ.
-        Returns None when no row is left.
+        Of the rows `by` of `after`, row by row those of `living`, only class, type and flags may
+        differ. Returns None when no row is left.
         """
-        table = self.table.overwritten(living, after)
+        table = self.table.overwritten(living, after, by)
         if np.array_equal(dying, living):
             return replace(self, table=table)
         live = self.live - len(dying) + len(living)

@@ -26,6 +26,7 @@ from samdesk.domain.columns.table import Classes, checked_classes, with_classes_
 
 from .announce import announcement
 from .change import applied
+from .chunk import IdIndex
 from .edit import Edit
 from .snapshot import Ids, Snapshot
 
@@ -160,6 +161,27 @@ class Document:
         before = self.table(after.ids[known])
         order = self._new_orders(len(after))
         order[known] = before.order
+        return self._edit(title, before, after.with_order(order))
+
+    def exchanging(
+        self, ids: Ids | Table, annotations: Iterable[Annotation] | Table, title: str = "Change annotations"
+    ) -> Edit:
+        """Remove annotations and add others as one step.
+
+        Those whose ids are among the removed ones keep their place in the list, the others come at
+        its end. Given as a table, what is removed must still be as it is there when the edit is
+        applied.
+
+        Raises
+        ------
+        SamdeskError
+            When one is not here, or a shape is empty or not finite.
+        """
+        before, after = ids if isinstance(ids, Table) else self.table(ids), self._as_table(annotations)
+        order = self._new_orders(len(after))
+        places = IdIndex(before.ids).find(after.ids)
+        stays = places >= 0
+        order[stays] = before.order[places[stays]]
         return self._edit(title, before, after.with_order(order))
 
     def reclassifying(self, ids: Ids, class_name: str | None, title: str = "Set class") -> Edit:

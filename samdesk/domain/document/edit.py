@@ -47,8 +47,13 @@ class Edit:
     @property
     def keeps_geometry(self) -> bool:
         """Whether it only changes other columns: same ids, same vertices, same planes, row by row."""
-        before, after = self.before, self.after
-        return np.array_equal(before.ids, after.ids) and bool(before.same_geometry(after).all())
+        return self.keeps_ids and bool(self.before.same_geometry(self.after).all())
+
+    @property
+    def keeps_ids(self) -> bool:
+        """Whether no row comes or goes: the same ids on both sides, row by row."""
+        before, after = self.before.ids, self.after.ids
+        return before is after or np.array_equal(before, after)
 
     @property
     def bounds(self) -> Bounds | None:

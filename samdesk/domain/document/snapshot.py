@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samdesk.domain.columns import Annotation, Table, id_bytes
-from samdesk.domain.columns.ragged import Mask, Rows, inverse
+from samdesk.domain.columns.ragged import Mask, Rows, ends_of, frozen, inverse
 from samdesk.domain.columns.table import Classes
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Bounds, Plane
@@ -21,6 +21,30 @@ from .hits import areas, under_point
 
 Ids = Iterable[uuid.UUID] | NDArray[np.uint8]
 """Ids as values, or as a column (n, 16) uint8."""
+
+KEPT_FROM = 1 << 12
+"""Where the rows of a table of so many or more are is kept until another one is asked for: what is
+done to very many rows asks for the same ones again and again, and finding them takes longest."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """Where the rows of a table are.
+
+    Attributes
+    ----------
+    table : Table
+        Handed out as copies only, which do not gather vertices for this one.
+    owner, rows : ndarray, (n,) int64
+        Chunk number and row there.
+    is_whole : bool
+        Whether it has all rows, in list order.
+    """
+
+    table: Table
+    owner: Rows
+    rows: Rows
+    is_whole: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +63,7 @@ class Snapshot:
     classes: Classes
     chunks: tuple[Chunk, ...]
     tally: NDArray[np.int64]
+    _kept: _Kept | None = None
 
     @classmethod
     def empty(cls, classes: Classes) -> Snapshot:
@@ -79,15 +104,68 @@ class Snapshot:
         """
         if ids is not None:
             column = as_column(ids)
+            kept = self._kept_for(column)
+            if kept is not None:
+                return replace(kept.table)
             owner, rows = self.locate(column)
             if (owner < 0).any():
                 missing = uuid.UUID(bytes=column[int(np.argmin(owner))].tobytes())
                 raise SamdeskError(f"There is no annotation {missing}.", "It may have been deleted.")
-            return self.rows_at(owner, rows)
-        return self._joined([chunk.live_table() for chunk in self.chunks])
+            return self._keep(self.rows_at(owner, rows), owner, rows)
+        kept = self._kept
+        if kept is not None and kept.is_whole:
+            return replace(kept.table)
+        owner, rows = self._all_places()
+        return self._keep(self.rows_at(owner, rows), owner, rows, is_whole=True)
+
+    def _all_places(self) -> tuple[Rows, Rows]:
+        """Chunk numbers and rows of all that is alive, in list order."""
+        rows = [chunk.live_rows() for chunk in self.chunks]
+        owner = np.repeat(np.arange(len(rows)), [len(some) for some in rows])
+        orders = [chunk.table.order[some] for chunk, some in zip(self.chunks, rows, strict=True)]
+        if len(rows) == 1:
+            return owner, rows[0]
+        by_order = np.argsort(np.concatenate([np.empty(0, np.int64), *orders]), kind="stable")
+        return owner[by_order], np.concatenate([np.empty(0, np.int64), *rows])[by_order]
+
+    def _keep(self, table: Table, owner: Rows, rows: Rows, is_whole: bool = False) -> Table:
+        """Remember where the rows of a large table are; returns one that is not kept."""
+        if len(table) < KEPT_FROM:
+            return table
+        # what a snapshot says is the same before and after
+        object.__setattr__(self, "_kept", _Kept(table, frozen(owner), frozen(rows), is_whole))
+        return replace(table)
+
+    def _kept_for(self, ids: NDArray[np.uint8]) -> _Kept | None:
+        """What is kept, if it is of these ids in this order."""
+        kept = self._kept
+        if kept is None or len(kept.table) != len(ids):
+            return None
+        return kept if ids is kept.table.ids or np.array_equal(ids, kept.table.ids) else None
+
+    def keep_places(self, before: Snapshot, table: Table, owner: Rows, rows: Rows) -> None:
+        """Remember where the rows of a table are, when no row has moved since `before`.
+
+        The caller knows that the table says what these rows say.
+        """
+        chunks = before.chunks
+        if len(chunks) == len(self.chunks) and all(
+            new.index is old.index for new, old in zip(self.chunks, chunks, strict=True)
+        ):
+            kept = before._kept_for(table.ids)
+            is_whole = kept is not None and kept.is_whole and np.array_equal(kept.table.order, table.order)
+            self._keep(table, owner, rows, is_whole)
+
+    def knows(self, table: Table) -> bool:
+        """Whether all rows of a table are here as it says, if that can be told without a look at them."""
+        kept = self._kept
+        return kept is not None and kept.table.is_made_of(table)
 
     def locate(self, ids: NDArray[np.uint8]) -> tuple[Rows, Rows]:
         """The chunk number and the row of each id, -1 where there is none; each (n,) int64."""
+        kept = self._kept_for(ids)
+        if kept is not None:
+            return kept.owner, kept.rows
         owner, rows = np.full(len(ids), -1, np.int64), np.full(len(ids), -1, np.int64)
         sought = np.arange(len(ids))
         for number, chunk in enumerate(self.chunks):
@@ -102,8 +180,13 @@ class Snapshot:
     def rows_at(self, owner: Rows, rows: Rows) -> Table:
         """The rows at these places, in the order given."""
         used = np.flatnonzero(np.bincount(owner, minlength=1))
-        tables = [self.chunks[k].table.take(rows[owner == k]) for k in used]
-        joined = Table.concat(tables or [Table.empty(self.classes)])
+        if len(used) < 2:
+            return self.chunks[used[0]].table.take(rows) if len(used) else Table.empty(self.classes)
+        lengths = [len(chunk.table) for chunk in self.chunks]
+        if 2 * len(rows) > sum(lengths):  # nearly all: each is copied twice, not three times
+            starts = ends_of(np.array(lengths))[:-1]
+            return Table.concat([chunk.table for chunk in self.chunks]).take(starts[owner] + rows)
+        joined = Table.concat([self.chunks[k].table.take(rows[owner == k]) for k in used])
         return joined.take(inverse(np.argsort(owner, kind="stable")))
 
     def last_id(self) -> uuid.UUID | None:

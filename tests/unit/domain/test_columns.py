@@ -15,6 +15,7 @@ from samdesk.domain.columns import (
     AnnotationClass,
     Repairs,
     Table,
+    cleaning,
     color_of_name,
     id_bytes,
 )
@@ -339,3 +340,30 @@ def test_large_copies_are_made_in_blocks() -> None:
     table = Table.from_arrays(coords, np.arange(50_001) * 30)
     backward = table.take(np.arange(49_999, -1, -1))
     assert np.array_equal(backward.coords.reshape(-1, 30, 2), coords.reshape(-1, 30, 2)[::-1])
+
+
+near = st.integers(-6, 6)
+far = st.integers(-(2**31), 2**31 - 1)
+
+
+@given(
+    st.one_of(
+        st.lists(st.lists(st.tuples(near, near), min_size=3, max_size=9), min_size=1, max_size=6),
+        st.lists(st.lists(st.tuples(far, far), min_size=3, max_size=5), min_size=1, max_size=3),
+    )
+)
+def test_what_is_taken_for_valid_without_a_full_test_is_valid(rings: list[list[tuple[int, int]]]) -> None:
+    ends = np.cumsum([0, *map(len, rings)])
+    steps = np.array([vertex for ring in rings for vertex in ring], np.int32)
+    rows = np.arange(len(rings) + 1)
+    geometry = cleaning.Geometry.of(rows, rows, ends, steps)
+    taken = cleaning.star_shaped(geometry)
+    assert shapely.is_valid(cleaning.polygons(geometry))[taken].all()
+
+
+def test_a_cell_is_taken_for_valid_and_a_pentagram_is_not() -> None:
+    turn = 2 * np.pi * np.arange(5) / 5
+    points = np.stack((np.cos(turn), np.sin(turn)), axis=1) * 1000
+    coords = np.concatenate((points, points[[0, 2, 4, 1, 3]])).astype(np.int32)
+    geometry = cleaning.Geometry.of(np.arange(3), np.arange(3), np.array([0, 5, 10]), coords)
+    assert cleaning.star_shaped(geometry).tolist() == [True, False]

@@ -24,6 +24,7 @@ from samdesk.domain.columns import (
     ragged,
 )
 from samdesk.domain.document import Document, Edit, Selection, Snapshot, change, chunk
+from samdesk.domain.document import snapshot as snapshots
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import GRID, Bounds, Plane, Shape, ShapeKind
 from samdesk.domain.history import History
@@ -109,6 +110,19 @@ class DocumentMachine(RuleBasedStateMachine):
         edit = self.document.merging(Table.from_annotations(many))
         self.do(edit, {**self.model, **{one.id: one for one in many}})
 
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), new=st.lists(annotations(), max_size=2, unique_by=lambda one: one.id))
+    def exchange(self, data: st.DataObject, new: list[Annotation]) -> None:
+        gone = self.some(data)
+        stays = [replace(data.draw(annotations()), id=one) for one in gone[: len(gone) // 2]]
+        new = [one for one in new if one.id not in self.model]
+        edit = self.document.exchanging(gone, [*new, *stays])
+        left = {one.id: one for one in stays}
+        model = {one: left.get(one, a) for one, a in self.model.items() if one in left or one not in gone} | {
+            one.id: one for one in new
+        }
+        self.do(edit, model)
+
     @precondition(lambda self: self.document.classes)
     @rule(data=st.data())
     def drop_a_class(self, data: st.DataObject) -> None:
@@ -190,15 +204,17 @@ class LargeDocumentMachine(DocumentMachine):
     """The same, with a handful of rows treated as if they were very many."""
 
     def __init__(self) -> None:
-        self.sizes = (ragged.SHARE_BYTES, chunk.GRID_FROM, change.MERGE_BYTES)
-        ragged.SHARE_BYTES, chunk.GRID_FROM, change.MERGE_BYTES = 8, 1, 3_000
+        self.sizes = (ragged.SHARE_BYTES, chunk.GRID_FROM, change.MERGE_BYTES, snapshots.KEPT_FROM)
+        ragged.SHARE_BYTES, chunk.GRID_FROM, change.MERGE_BYTES, snapshots.KEPT_FROM = 8, 1, 3_000, 1
+        self.gathered, ragged.GATHERED = ragged.GATHERED, 2
         super().__init__()
 
     def teardown(self) -> None:
         try:
             super().teardown()
         finally:
-            ragged.SHARE_BYTES, chunk.GRID_FROM, change.MERGE_BYTES = self.sizes
+            ragged.SHARE_BYTES, chunk.GRID_FROM, change.MERGE_BYTES, snapshots.KEPT_FROM = self.sizes
+            ragged.GATHERED = self.gathered
 
 
 TestDocumentMachine = DocumentMachine.TestCase
@@ -636,6 +652,77 @@ def test_reclassifying_and_removing_many_copies_no_vertices() -> None:
         document.apply(edit.inverse())
         assert document.snapshot().chunks[0].table.coords is vertices
         assert content(document.table()) == before
+
+
+def known(document: Document, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What the document says, where nothing is kept that was found before."""
+    state = document.snapshot()
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshots, "KEPT_FROM", 1 << 60)
+        return content(Snapshot(state.classes, state.chunks, state.tally).table())
+
+
+@pytest.mark.parametrize("part", [1, 3])
+def test_what_is_done_to_very_many_is_found_where_it_is(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = Document()
+    history = History(document)
+    document.apply(document.adding(star_table(20_000)))
+    for k in (5, 17_000, 300):  # rows of other chunks, between the others
+        one = document.get(document.table().id(k))
+        history.do(document.replacing([replace(one, shape=one.shape.translated(3, 2))]))
+    ids = document.table().ids[::-part]
+    for name in ("Tumor", None, "New"):
+        before = known(document, monkeypatch)
+        history.do(document.reclassifying(ids, name))
+        after = known(document, monkeypatch)
+        assert content(document.table()) == after
+        history.undo()
+        assert content(document.table()) == before
+        history.redo()
+        assert content(document.table()) == after
+        assert content(document.table(ids)) == content(document.table().take(np.arange(20_000)[::-part]))
+    history.do(document.removing(ids))
+    assert len(document) == 20_000 - len(ids)
+    while history.can_undo:
+        history.undo()
+    assert content(document.table()) == known(document, monkeypatch)
+
+
+def test_very_many_rows_that_have_changed_since_are_noticed() -> None:
+    document = Document()
+    document.apply(document.adding(star_table(8_000)))
+    ids = document.table().ids
+    stale = document.reclassifying(ids, "Tumor")
+    document.apply(document.reclassifying(ids[:1], "Stroma"))
+    refused(document, stale, "does not fit")
+    document.apply(document.reclassifying(ids, "Tumor"))
+    refused(document, stale, "does not fit")
+    twice = np.concatenate((ids, ids[:1]))
+    refused(document, document.reclassifying(twice, "Stroma"), "twice")
+
+
+def test_a_table_of_everything_keeps_no_vertices_in_the_document() -> None:
+    document = Document()
+    document.apply(document.adding(star_table(20_000)))
+    document.apply(document.adding([box()]))
+    gathered = document.table()
+    assert len(gathered.coords) == 20_000 * 30 + 4
+    held = {id(array) for array in document.table().arrays()}
+    assert id(gathered.coords) not in held
+    assert id(document.snapshot().chunks[0].table.coords) in held
+
+
+def test_a_selection_knows_whether_an_edit_may_touch_it() -> None:
+    many = [box(k) for k in range(40)]
+    document = filled(*many)
+    selection = Selection(document)
+    edit = document.reclassifying([many[3].id], "Tumor")
+    assert not selection.is_touched(edit)
+    selection.set([many[5].id, many[3].id])
+    assert selection.is_touched(edit)
+    assert not selection.is_touched(document.reclassifying([many[4].id], "Tumor"))
+    selection.set_all()
+    assert selection.is_touched(edit)
 
 
 def test_what_is_mostly_deleted_gives_its_memory_back() -> None:
