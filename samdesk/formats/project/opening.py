@@ -15,6 +15,7 @@ from samdesk.domain.columns import DEFAULT_CLASSES
 from samdesk.domain.errors import SamdeskError
 from samdesk.formats.atomic import replacing
 
+from .editlog import SUFFIX as EDITS_SUFFIX
 from .geopackage import APPLICATION_ID, SCHEMA
 from .rows import color_text
 
@@ -32,6 +33,18 @@ _TABLES = {
 }
 
 _FROM_A_COPY = "Open a copy or an export of it."
+
+
+class DamagedError(SamdeskError):
+    """A project file, or what is left of one, cannot be read any more.
+
+    Attributes
+    ----------
+    snapshot : Snapshot or None
+        What could take its place, once somebody has looked for it.
+    """
+
+    snapshot: object = None
 
 
 def refusal(path: Path) -> str:
@@ -55,11 +68,11 @@ def check_header(path: Path) -> None:
     """Refuse a file that is no GeoPackage before SQLite touches it."""
     header = _header(path)
     if not header:
-        raise SamdeskError(f"{path} is empty.", "Open another file, or delete this one and start anew.")
+        raise DamagedError(f"{path} is empty.", "Open another file, or delete this one and start anew.")
     if not header.startswith(_MAGIC) or header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
         raise _not_ours(path)
     if len(header) < _HEADER_BYTES:
-        raise SamdeskError(f"{path} is damaged: it is cut off.", _FROM_A_COPY)
+        raise DamagedError(f"{path} is damaged: it is cut off.", _FROM_A_COPY)
 
 
 def examine(path: Path) -> None:
@@ -71,7 +84,7 @@ def examine(path: Path) -> None:
                 raise _not_ours(path)
             schema, made_by = db.execute("SELECT schema, made_by FROM samdesk").fetchone() or (None, "")
             if not isinstance(schema, int):
-                raise SamdeskError(
+                raise DamagedError(
                     f"{path} is damaged: it does not say which version it is of.", _FROM_A_COPY
                 )
             if schema > SCHEMA_VERSION:
@@ -83,14 +96,14 @@ def examine(path: Path) -> None:
         raise project_error(path, error) from error
     missing = _TABLES - tables
     if found != "ok" or missing:
-        raise SamdeskError(
+        raise DamagedError(
             f"{path} is damaged: {found if found != 'ok' else f'it has no {missing}'}.", _FROM_A_COPY
         )
 
 
 def remove_logs(path: Path) -> None:
     """Remove what a crash left of a file that is replaced: SQLite would take it for the new one's."""
-    for suffix in ("-wal", "-shm", "-journal"):
+    for suffix in ("-wal", "-shm", "-journal", EDITS_SUFFIX):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
@@ -157,7 +170,7 @@ def _not_ours(path: Path) -> SamdeskError:
 
 
 def damaged(path: Path, error: Exception) -> SamdeskError:
-    return SamdeskError(f"{path} is damaged: {error}.", _FROM_A_COPY)
+    return DamagedError(f"{path} is damaged: {error}.", _FROM_A_COPY)
 
 
 def project_error(path: Path, error: sqlite3.Error) -> SamdeskError:

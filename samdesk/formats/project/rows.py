@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from samdesk.domain.columns import (
     OBJECT_TYPES,
@@ -41,7 +42,12 @@ def batches(table: Table) -> Iterator[Table]:
 
 def ids_of(table: Table) -> list[str]:
     """The ids as text, as they are written in GeoJSON."""
-    h = table.ids.tobytes().hex()
+    return ids_of_bytes(table.ids)
+
+
+def ids_of_bytes(ids: NDArray[np.uint8]) -> list[str]:
+    """Ids in columns, (n, 16), as text."""
+    h = ids.tobytes().hex()
     return [
         f"{h[k : k + 8]}-{h[k + 8 : k + 12]}-{h[k + 12 : k + 16]}-{h[k + 16 : k + 20]}-{h[k + 20 : k + 32]}"
         for k in range(0, len(h), 32)
@@ -68,7 +74,7 @@ def attribute_rows(table: Table) -> Iterator[AttributeRow]:
     )
     for row, common in enumerate(columns):
         own = table.attributes.get(row)
-        yield common + (_PLAIN if own is None else _own(own))
+        yield common + (_PLAIN if own is None else own_texts(own))
 
 
 def table_of(
@@ -94,7 +100,7 @@ def table_of(
     numbers[None] = 0
     rows = decode(geometries)
     own = {
-        row: _attributes(*values)
+        row: attributes_of(*values)
         for row, values in enumerate(zip(names, colors, details, strict=True))
         if values != _PLAIN
     }
@@ -143,7 +149,7 @@ def json_text(value: Any) -> str:
         ) from error
 
 
-def _own(own: Attributes) -> tuple[str | None, str | None, str | None]:
+def own_texts(own: Attributes) -> tuple[str | None, str | None, str | None]:
     """Name, color and the rest as JSON; None where there is nothing."""
     details = {
         "measurements": {name: _number(value) for name, value in own.measurements.items()},
@@ -165,7 +171,8 @@ def _number(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
 
 
-def _attributes(name: str | None, color: str | None, details: str | None) -> Attributes:
+def attributes_of(name: str | None, color: str | None, details: str | None) -> Attributes:
+    """What `own_texts` was made from."""
     found = orjson.loads(details) if details else {}
     return Attributes(
         name or "",

@@ -1,7 +1,8 @@
 """`ProjectStore`: a project file that is open. Every accepted edit is one durable transaction.
 
 While it is open for writing, SQLite keeps a write-ahead log beside it, so that a crash at any
-moment loses nothing that `append` returned for; closing leaves exactly one file.
+moment loses nothing that `append` returned for, and an edit log holds what was accepted and is
+not written yet; closing leaves exactly one file.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from samdesk.domain.geometry import Bounds
 from samdesk.domain.tasks import Task
 from samdesk.formats.atomic import file_error, replacing
 
+from .editlog import EditLog, Record, log_path, read_log
 from .lock import ProjectLock
 from .opening import (
     check_header,
@@ -49,6 +52,7 @@ from .rows import (
     color_text,
     geometries_of,
     ids_of,
+    ids_of_bytes,
     json_text,
     table_of,
 )
@@ -57,12 +61,18 @@ _DAMAGED = (ValueError, KeyError, TypeError, struct.error, shapely.errors.Shapel
 
 _LARGE_EDIT = 10_000
 _CLOSING_WAIT_MS = 500
+_PAGES_AT_ONCE = 2000
 _COUNT = "SELECT count(*) FROM annotation_attributes"
 _INSERT_CLASS = """
 INSERT INTO classes (position, name, color)
 VALUES ((SELECT ifnull(max(position), 0) + 1 FROM classes), ?, ?) ON CONFLICT (name) DO NOTHING"""
 _INSERT_JOURNAL = """
-INSERT INTO journal (time, title, removed, written) VALUES (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ?, ?, ?)"""
+INSERT INTO journal (sequence, time, title, removed, written)
+VALUES (?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ?, ?, ?)"""
+# a log of an earlier version can have two edits of one number
+_TAKE_JOURNAL = _INSERT_JOURNAL.replace("INSERT", "INSERT OR IGNORE")
+_COMMITTED = "SELECT ifnull(max(sequence), 0) FROM journal"
+_BORN = "SELECT last_change FROM gpkg_contents WHERE table_name = 'annotation_attributes'"
 _UPSERT_ATTRIBUTES = """
 INSERT INTO annotation_attributes (id, position, class, object_type, flags, z, t, name, color, details)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -138,15 +148,22 @@ class ProjectStore:
         accepted by then is there.
     reason : str
         Why it is open for reading only; "" when it can be written.
+    lost : tuple of str
+        What had been accepted when the program died and could not be brought back, in words.
     """
 
     def __init__(self, path: Path, lock: ProjectLock, reason: str, *, recovered: bool) -> None:
         self.path = path
         self.reason = reason
         self.recovered = recovered
+        self.lost: tuple[str, ...] = ()
         self._lock = lock
         self._connection = None if reason else writer(path)
         self._extent: Bounds | None = None
+        self._next = 1
+        self._log = EditLog(path, "")
+        if self._connection is not None:
+            self._begin(self._connection)
 
     @classmethod
     def open(cls, path: str | Path, *, create: bool = False, read_only: bool = False) -> ProjectStore:
@@ -175,7 +192,7 @@ class ProjectStore:
                 check_header(path)
             elif not create:
                 raise SamdeskError(f"{path} does not exist.", "Check the path.")
-            reason = "it was opened for reading" if read_only else refusal(path) or lock.take()
+            reason = "it was opened for reading" if read_only else _refusal(path) or lock.take()
             if missing:
                 make(path, reason)
             recovered = not reason and has_log(path)
@@ -211,10 +228,7 @@ class ProjectStore:
         """
         task = task or Task()
         with self._connected() as db, _one_state(db):
-            classes = {
-                name: AnnotationClass(name, color_of_text(color))
-                for name, color in db.execute("SELECT name, color FROM classes ORDER BY position")
-            }
+            classes = _classes(db)
             table = Table.concat(list(_tables(db, classes, task)), share=False)
             table = replace(table, classes=tuple(classes.values()))
             return Loaded(_in_list_order(table), table.classes, _meta(db), _image(db, self.path))
@@ -230,6 +244,12 @@ class ProjectStore:
         """What `set_image` keeps."""
         with self._connected() as db:
             return _image(db, self.path)
+
+    @property
+    def classes(self) -> Classes:
+        """The classes alone, in order."""
+        with self._connected() as db:
+            return tuple(_classes(db).values())
 
     def save_copy(self, path: str | Path) -> None:
         """Write all that is in the project to another file, which appears whole or not at all.
@@ -253,13 +273,51 @@ class ProjectStore:
         finally:
             lock.release()
 
+    def back_up(self, path: Path, task: Task) -> None:
+        """Write the present state to a new file; a long copy can be cancelled, and leaves nothing then.
+
+        Raises
+        ------
+        SamdeskError
+            When the other file cannot be written.
+        Cancelled
+        """
+        with replacing(path) as fresh, self._connected() as db, closing(sqlite3.connect(fresh)) as copy:
+            copy.execute("PRAGMA synchronous = OFF")  # flushed when it takes its name
+            db.backup(copy, pages=_PAGES_AT_ONCE, progress=lambda *_: task.check())
+            copy.execute("PRAGMA journal_mode = DELETE").fetchone()
+
     # Writing
 
-    def append(self, edit: Edit) -> int:
+    def accept(self, edit: Edit) -> tuple[int, bool]:
+        """Note an edit that the document has accepted, so that it outlives the program from now on.
+
+        May be called on one thread while another appends with a number, as only this one counts;
+        `append` takes the edit with its number later.
+
+        Returns
+        -------
+        int
+            The number that the edit has from now on.
+        bool
+            False when it is too large to be noted at once (or the disk is full): it is safe only
+            after `append`.
+        """
+        number = self._next
+        self._next += 1
+        return number, self._log.write(number, edit)
+
+    def append(self, edit: Edit, number: int | None = None) -> int:
         """Take over an edit that the document has accepted.
 
         When this returns, the edit is on the disk; when it raises, nothing of it is, and the store
         can still be used.
+
+        Parameters
+        ----------
+        edit : Edit
+        number : int, optional
+            The one that `accept` gave it; by default the next, for programs of one thread.
 
         Returns
         -------
@@ -271,6 +329,7 @@ class ProjectStore:
         SamdeskError
             When the project is open for reading only, or the disk is full or gone.
         """
+        is_next = number is None
         with self._transaction() as db:
             _write_classes(db, edit)
             changed = _forget(db, edit.before, edit.after)
@@ -278,12 +337,13 @@ class ProjectStore:
                 db.executemany(_UPSERT_ATTRIBUTES, attribute_rows(batch))
             for batch in batches(edit.after.take(changed)):
                 db.executemany(_UPSERT_GEOMETRY, zip(ids_of(batch), geometries_of(batch), strict=True))
-            counts = (len(edit.before), len(edit.after))
-            number = db.execute(_INSERT_JOURNAL, (edit.title, *counts)).lastrowid
-        box = edit.after.bounding_box()
-        if box is not None:
-            self._extent = box if self._extent is None else self._extent.union(box)
-        return number or 0
+            row = (number, edit.title, len(edit.before), len(edit.after))
+            number = db.execute(_INSERT_JOURNAL, row).lastrowid or 0
+        self._reach(edit.after)
+        if is_next:
+            self._next = max(self._next, number + 1)
+        self._log.forget(number)
+        return number
 
     def set_meta(self, key: str, value: Any) -> None:
         """Keep a JSON value under a name, or forget it when it is None; one transaction."""
@@ -304,11 +364,18 @@ class ProjectStore:
                 size = (image.identity, image.width, image.height)
                 db.execute("INSERT INTO images VALUES (1, ?, ?, ?, ?, ?, ?)", (*where, *size))
 
-    def close(self) -> None:
-        """Leave exactly one file. May be called again."""
+    def close(self, *, forget: bool = False) -> None:
+        """Leave exactly one file, and a log of the edits that could not be written. May be called again.
+
+        Parameters
+        ----------
+        forget : bool
+            Leave no such log: another file has those edits.
+        """
         db, self._connection = self._connection, None
         if db is None:
             return
+        self._log.close(keep=not forget)
         try:
             # nothing is lost when this fails (full disk, or another program reads the file): the log
             # stays, and the next opening takes it over
@@ -323,6 +390,67 @@ class ProjectStore:
         finally:
             self.reason = "it is closed"
             self._lock.release()
+
+    def _begin(self, db: sqlite3.Connection) -> None:
+        """Take over what a program that died had accepted, and begin a log of this program's own."""
+        try:
+            (born,), (committed,) = db.execute(_BORN).fetchone(), db.execute(_COMMITTED).fetchone()
+            self._log = EditLog(self.path, str(born))
+            self._next = committed + 1
+            self._replay(str(born), committed)
+        except (sqlite3.Error, SamdeskError, OSError) as error:
+            db.close()
+            if isinstance(error, sqlite3.Error):
+                raise project_error(self.path, error) from error
+            if isinstance(error, OSError):
+                raise file_error(log_path(self.path), error, "read") from error
+            raise
+
+    def _replay(self, born: str, committed: int) -> None:
+        found = read_log(self.path)
+        if found is None:
+            return
+        missing = [one for one in found.records if one.number > committed]
+        self.recovered = self.recovered or bool(missing)
+        strange = found.owner != born or (missing and found.records[0].number > committed + 1)
+        if strange and (found.damaged or found.owner):
+            aside = _set_aside(self.path)
+            self.lost = (f"what is in {aside.name}, which does not belong to this state of the project",)
+            return
+        lost = []
+        for one in missing:
+            lost += _not_noted(one.number - self._next)
+            self._take(one)
+            lost += [] if one.is_whole else [f"“{one.title}”"]
+        self.lost = tuple(lost)
+        if found.damaged:
+            aside = _set_aside(self.path)
+            self.lost = (*self.lost, f"what can no longer be read in {aside.name}")
+            return
+        log_path(self.path).unlink(missing_ok=True)
+
+    def _take(self, record: Record) -> None:
+        """Bring the project to the state after a record; one transaction, of which any part may be there."""
+        with self._transaction() as db:
+            after = record.after
+            change = None if record.classes is None else ((), record.classes)
+            _write_classes(db, Edit(record.title, Table.empty(), after, change))
+            kept = set(ids_of(after))
+            gone = [(one,) for one in ids_of_bytes(record.removed) if one not in kept]
+            db.executemany(_DELETE_GEOMETRY, gone)
+            db.executemany(_DELETE_ATTRIBUTES, gone)
+            for batch in batches(after):
+                db.executemany(_UPSERT_ATTRIBUTES, attribute_rows(batch))
+                db.executemany(_UPSERT_GEOMETRY, zip(ids_of(batch), geometries_of(batch), strict=True))
+            row = (record.number, record.title, len(record.removed), len(after))
+            db.execute(_TAKE_JOURNAL, row)
+        self._reach(after)
+        self._next = max(self._next, record.number + 1)
+
+    def _reach(self, after: Table) -> None:
+        box = after.bounding_box()
+        if box is not None:
+            self._extent = box if self._extent is None else self._extent.union(box)
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -360,6 +488,32 @@ class ProjectStore:
             raise SamdeskError("A name or a text holds half a character.", "Type it again.") from error
 
 
+def _refusal(path: Path) -> str:
+    """Say why the file cannot be written, and what is therefore not in it; "" when it can be."""
+    reason, log = refusal(path), log_path(path)
+    if reason and log.exists() and log.stat().st_size:
+        reason += f"; the last changes are in {log.name} and come in where both can be written"
+    return reason
+
+
+def _not_noted(count: int) -> list[str]:
+    """What to tell about numbers that are missing between two records, if there are any."""
+    if count < 1:
+        return []
+    return ["1 edit that could not be noted" if count == 1 else f"{count:,} edits that could not be noted"]
+
+
+def _set_aside(project: Path) -> Path:
+    """Keep a log that cannot be taken over, under a name of its own."""
+    log = log_path(project)
+    for number in count(1):
+        aside = log.with_name(f"{log.name}.aside{number}")
+        if not aside.exists():
+            log.replace(aside)
+            return aside
+    raise AssertionError
+
+
 @contextmanager
 def _one_state(db: sqlite3.Connection) -> Iterator[None]:
     """Let all statements inside see the same state of the file."""
@@ -389,6 +543,11 @@ def _tables(db: sqlite3.Connection, classes: dict[str, AnnotationClass], task: T
 def _in_list_order(table: Table) -> Table:
     order = np.argsort(table.order, kind="stable")
     return table if (np.diff(order) == 1).all() else table.take(order)
+
+
+def _classes(db: sqlite3.Connection) -> dict[str, AnnotationClass]:
+    rows = db.execute("SELECT name, color FROM classes ORDER BY position")
+    return {name: AnnotationClass(name, color_of_text(color)) for name, color in rows}
 
 
 def _meta(db: sqlite3.Connection) -> dict[str, Any]:

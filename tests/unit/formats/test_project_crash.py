@@ -16,7 +16,7 @@ from samdesk.domain.document import Document
 from samdesk.formats.project import ProjectStore
 from tests.unit.formats.crash_child import edits
 
-KILLS = 10
+KILLS = 4
 SEED = 5
 
 
@@ -43,7 +43,7 @@ def same(document: Document, table: Table, classes: object) -> bool:
     return document.classes == classes and len(mine) == len(table) and bool(mine.same_rows(table).all())
 
 
-def test_ten_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+def test_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "project.gpkg"
     random = Random(SEED)
     document = Document()
