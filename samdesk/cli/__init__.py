@@ -25,6 +25,7 @@ examples:
   samdesk info slide.svs               levels, channels, pixel size
   samdesk segment cells.png --point 120,80 --out cells.geojson
   samdesk automask cells.png --engine sam2_t --out cells.geojson
+  samdesk convert cells.coco.json cells.geojson --image cells.png
   samdesk make3d cup.jpg --mask cup.png --out 3d
   samdesk serve                        answer QuPath and other programs, without a window
   samdesk weights list                 models that can be downloaded
@@ -137,12 +138,28 @@ def _automask(arguments: Sequence[str]) -> int:
     return run_automask(parser.parse_args(arguments))
 
 
+def _convert(arguments: Sequence[str]) -> int:
+    from .convert import EPILOG, add_arguments, run_convert
+
+    parser = _parser("convert", "Turn annotations of one format into another.", EPILOG)
+    add_arguments(parser)
+    return run_convert(parser.parse_args(arguments))
+
+
 def _make3d(arguments: Sequence[str]) -> int:
     from .make3d import EPILOG, add_arguments, run_make3d
 
     parser = _parser("make3d", "Make 3D objects of outlines: splats, meshes and pictures of them.", EPILOG)
     add_arguments(parser)
     return run_make3d(parser.parse_args(arguments))
+
+
+def _measure(arguments: Sequence[str]) -> int:
+    from .measure import EPILOG, add_arguments, run_measure
+
+    parser = _parser("measure", "Measure annotations and the pixels inside them; write CSV or TSV.", EPILOG)
+    add_arguments(parser)
+    return run_measure(parser.parse_args(arguments))
 
 
 def _embed(arguments: Sequence[str]) -> int:
@@ -189,6 +206,8 @@ COMMANDS = {
     "demo": _demo,
     "segment": _segment,
     "automask": _automask,
+    "convert": _convert,
+    "measure": _measure,
     "make3d": _make3d,
     "embed": _embed,
     "info": _info,

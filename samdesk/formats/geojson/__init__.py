@@ -5,9 +5,10 @@ Must not know documents on screen, projects or clipboards.
 
 from __future__ import annotations
 
+from samdesk.formats.report import Imported, ImportReport
+
 from .objects import feature, validate
 from .reader import loads, read_geojson
-from .report import Imported, ImportReport
 from .writer import dumps, write_geojson
 
 __all__ = [

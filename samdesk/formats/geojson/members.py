@@ -9,7 +9,10 @@ import orjson
 from samdesk.domain.columns import OBJECT_TYPES
 
 FEATURE = frozenset({"type", "id", "geometry", "properties"})
-GEOMETRY = frozenset({"type", "coordinates", "geometries", "plane", "isEllipse"})
+ELLIPSE = "isEllipse"
+"""Of a geometry: QuPath takes it for the ellipse in its box."""
+
+GEOMETRY = frozenset({"type", "coordinates", "geometries", "plane", ELLIPSE})
 CHILDREN = ("childObjects", "children")
 PROVENANCE = "samdesk"
 PROPERTIES = frozenset(

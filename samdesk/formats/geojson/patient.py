@@ -6,20 +6,21 @@ Must not know files or tables.
 from __future__ import annotations
 
 import json
-import math
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import orjson
 import shapely
 
 from samdesk.domain.columns import Attributes, Color
-from samdesk.domain.geometry import Shape, ShapeKind
+from samdesk.domain.ellipse import ellipse_in
+from samdesk.domain.geometry import Bounds, Shape, ShapeKind
+from samdesk.formats.row import Pair, Parts, Row, Tell
 
 from . import members
 from .geometry import geometry_of
-from .row import Pair, Parts, Row, Tell
 
 
 class _Unusable(Exception):  # noqa: N818 - a feature is left out, and the reason is told
@@ -71,6 +72,8 @@ def _features(value: Any, where: str, skipped: Tell) -> Iterator[tuple[dict[str,
         name = value.get("type") if isinstance(value, dict) else None
         if isinstance(value, list):
             inner = [(one, f"{where}[{k}]") for k, one in enumerate(value)]
+            if not value:
+                skipped(f"{where}: it is an empty list")
         elif not isinstance(value, dict):
             skipped(f"{where}: it is not an object")
         elif name == "Feature":
@@ -114,6 +117,8 @@ _NESTING = {
 }
 """What a geometry is, and in how many lists its vertices lie."""
 
+_PLURALS = {ShapeKind.AREA: "areas", ShapeKind.LINES: "lines", ShapeKind.POINTS: "points"}
+
 
 class _PatientFeature:
     """One feature of which any member may be missing, of another form, or wrong."""
@@ -139,7 +144,10 @@ class _PatientFeature:
         if not isinstance(geometry, dict):
             raise _Unusable("it has no geometry")
         kind, parts = _parts(geometry)
-        if kind is ShapeKind.AREA and geometry.get("isEllipse") is True:
+        lost = [_PLURALS[one] for one in sorted(_kinds(geometry) - {kind}, reverse=True)]
+        if lost:
+            self._tell(f"{' and '.join(lost)} beside its {_PLURALS[kind]} were left out")
+        if kind is ShapeKind.AREA and geometry.get(members.ELLIPSE) is True:
             parts = self._ellipse(parts)
         z, t, channel = self._plane(geometry)
         class_name, class_color = self._class(self._properties.get("classification"))
@@ -280,6 +288,8 @@ class _PatientFeature:
         if provenance is not None and not isinstance(provenance, dict):
             self._tell(f"its member {_quoted(members.PROVENANCE)} is not an object; left out")
         inside = {k: v for k, v in geometry.items() if k not in members.GEOMETRY}
+        if geometry.get(members.ELLIPSE) is True:
+            inside[members.ELLIPSE] = True
         if channel is not None:
             inside["plane"] = {"c": channel}
         feature = {k: v for k, v in self._feature.items() if k not in members.FEATURE}
@@ -312,23 +322,19 @@ class _PatientFeature:
 
     def _ellipse(self, parts: Parts) -> Parts:
         """The ellipse in the box around the parts; QuPath marks one by a member of the geometry."""
-        vertices = [vertex for rings in parts for ring in rings for vertex in ring]
-        x, y = [v[0] for v in vertices], [v[1] for v in vertices]
-        if not vertices or not all(map(math.isfinite, (*x, *y))):
+        vertices = np.array([vertex for rings in parts for ring in rings for vertex in ring])
+        if not len(vertices) or not np.isfinite(vertices).all():
             return parts
-        self._tell("the ellipse became a polygon")
-        x0, y0 = (min(x) + max(x)) / 2, (min(y) + max(y)) / 2
-        a, b = (max(x) - min(x)) / 2, (max(y) - min(y)) / 2
-        # the chord between two of n vertices on a circle of radius r is (1 - cos(pi / n)) r away from the arc
-        n = min(max(16, math.ceil(math.pi / math.sqrt(2 * _ELLIPSE_ERROR / max(a, b, 1e-9)))), 4096)
-        turn = [2 * math.pi * k / n for k in range(n)]
-        ring = [(x0 + a * math.cos(angle), y0 + b * math.sin(angle)) for angle in turn]
-        return [[[*ring, ring[0]]]]
+        low, high = vertices.min(axis=0), vertices.max(axis=0)
+        (ring,) = ellipse_in(Bounds(*low.tolist(), *high.tolist())).to_parts()[0]
+        if len(parts) == len(parts[0]) == 1 and len(vertices) > len(ring):
+            return parts  # it is as round as that already
+        outline = [(float(x), float(y)) for x, y in ring]
+        return [[[*outline, outline[0]]]]
 
 
 _NUCLEUS = "nucleusGeometry"
-_ELLIPSE_ERROR = 0.02
-"""Largest distance in px between an ellipse and the polygon it becomes."""
+"""Member of a feature: the second geometry of a cell, which QuPath writes beside the first."""
 
 
 def _is_valid(geometry: Any) -> bool:
@@ -367,6 +373,15 @@ def _parts(geometry: dict[str, Any]) -> tuple[ShapeKind, Parts]:
         lines = [coordinates] if depth == 1 else _listed(coordinates)
         return kind, [[_pairs(line)] for line in lines]
     return kind, [[_pairs(coordinates if depth else [coordinates] if coordinates else [])]]
+
+
+def _kinds(geometry: dict[str, Any]) -> set[ShapeKind]:
+    """What there is in a geometry: several things only in a collection."""
+    name = geometry.get("type")
+    if name == "GeometryCollection":
+        inner = [one for one in geometry.get("geometries") or [] if isinstance(one, dict)]
+        return set().union(*map(_kinds, inner))
+    return {_NESTING[name][0]} if isinstance(name, str) and name in _NESTING else set()
 
 
 def _listed(value: Any) -> list[Any]:

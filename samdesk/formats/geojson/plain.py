@@ -10,9 +10,9 @@ import msgspec
 
 from samdesk.domain.columns import Attributes
 from samdesk.domain.geometry import ShapeKind
+from samdesk.formats.row import Pair, Row
 
 from .members import can_be_written
-from .row import Pair, Row
 
 _Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
 _Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -63,17 +63,29 @@ class _Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _decode = msgspec.json.Decoder(_Feature).decode
+_decode_many = msgspec.json.Decoder(list[_Feature]).decode
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _CLEAN_NAME = re.compile(r"[^\s:](?:[^:\n]*[^\s:])?(?:: [^\s:](?:[^:\n]*[^\s:])?)*")
 """A class name, or several joined as in `patient`."""
 
 
-def plain_row(raw: msgspec.Raw, where: str) -> Row | None:
-    """Read a feature; None when it is not plain, or damaged."""
+def plain_features(array: bytes) -> list[Any] | None:
+    """Read a JSON array of features, for `plain_row`; None when one is not plain, or damaged."""
     try:
-        feature = _decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_many(array)
+    except _UNREADABLE:
         return None
+
+
+def plain_row(value: Any, where: str) -> Row | None:
+    """The row of one of `plain_features`, or of a raw feature; None when it is not plain, or damaged."""
+    feature = value
+    if isinstance(value, msgspec.Raw):
+        try:
+            feature = _decode(value)
+        except _UNREADABLE:
+            return None
     geometry, own = feature.geometry, feature.properties
     found = own.classification
     class_name = None

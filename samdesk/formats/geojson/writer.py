@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import islice
@@ -44,6 +45,7 @@ BATCH = 1000
 """Features encoded at a time; the interpreter is held for less than 10 ms."""
 
 _GZIP_LEVEL = 5
+_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def write_geojson(path: str | Path, source: Source, task: Task | None = None) -> int:
@@ -55,7 +57,8 @@ def write_geojson(path: str | Path, source: Source, task: Task | None = None) ->
     Parameters
     ----------
     path : path-like
-        With a name that ends in ``.gz`` it is packed, always to the same bytes.
+        With a name that ends in ``.gz`` or ``.zip`` it is packed, always to the same bytes. The
+        entry of a zip archive is named after it.
     source : Document, Snapshot, Table or iterable of Annotation
         A document only on its own thread; a snapshot or a table on any. Annotations by themselves
         have no class colors: the default classes have theirs, others one made from the name.
@@ -82,6 +85,11 @@ def write_geojson(path: str | Path, source: Source, task: Task | None = None) ->
         if path.suffix.lower() == ".gz":
             packed = gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0)
             file = cast(BinaryIO, opened.enter_context(packed))
+        elif path.suffix.lower() == ".zip":
+            archive = opened.enter_context(zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED))
+            info = zipfile.ZipInfo(_entry_name(path), _EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            file = cast(BinaryIO, opened.enter_context(archive.open(info, "w", force_zip64=True)))
         file.write(b'{"type":"FeatureCollection","features":[')
         for batch in _batches(source):
             features = encode(batch)
@@ -92,6 +100,11 @@ def write_geojson(path: str | Path, source: Source, task: Task | None = None) ->
             task.progress(done / total if total else None, f"{written:,} annotations written")
         file.write(b"\n]}\n")
     return written
+
+
+def _entry_name(path: Path) -> str:
+    name = path.name[: -len(".zip")]
+    return name if name.lower().endswith((".geojson", ".json")) else f"{name}.geojson"
 
 
 def dumps(annotations: Source) -> str:
@@ -217,6 +230,9 @@ def _add_unknown(feature: Member, extra: Mapping[str, Any]) -> None:
         for name, value in extra.get(where, {}).items():
             if name not in known:
                 holder.setdefault(name, value)
+    ellipse = extra.get("geometry", {}).get(members.ELLIPSE) is True
+    if ellipse and feature["geometry"]["type"] == "Polygon":  # a null there is an error to QuPath
+        feature["geometry"][members.ELLIPSE] = True
     channel = extra.get("geometry", {}).get("plane", {}).get("c")
     if channel is not None:
         plane = feature["geometry"].setdefault("plane", {"c": -1, "z": 0, "t": 0})

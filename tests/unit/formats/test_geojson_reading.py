@@ -51,7 +51,7 @@ def only(*features: Any) -> Annotation:
         feature(),
         POLYGON,
         [feature()],
-        [[feature()], []],
+        [[feature()]],
         [{"type": "FeatureCollection", "features": [feature()]}],
     ],
 )
@@ -128,12 +128,31 @@ def test_every_geometry_is_read(geometry: Any, expected: Shape) -> None:
     assert only(feature(geometry)).shape == expected
 
 
-def test_an_ellipse_becomes_a_polygon_in_its_box() -> None:
+def test_what_a_collection_loses_beside_its_areas_is_told() -> None:
+    point, line = (
+        {"type": "Point", "coordinates": [1, 1]},
+        {"type": "LineString", "coordinates": [[0, 0], [5, 5]]},
+    )
+    (told,) = read(
+        feature({"type": "GeometryCollection", "geometries": [point, POLYGON, line]})
+    ).report.repaired
+    assert told == "features[0]: points and lines beside its areas were left out"
+    (told,) = read(feature({"type": "GeometryCollection", "geometries": [point, line]})).report.repaired
+    assert told == "features[0]: points beside its lines were left out"
+    alike = {"type": "GeometryCollection", "geometries": [POLYGON]}
+    assert not read(feature(alike)).report.repaired
+
+
+def test_an_ellipse_is_the_one_in_its_box_and_stays_marked() -> None:
     imported = read(feature({**POLYGON, "isEllipse": True}))
     shape = imported.table.annotation(0).shape
     assert shape.bounds == (0, 0, 10, 10)
     assert shape.area == pytest.approx(math.pi * 25, rel=0.01)
-    assert "ellipse" in imported.report.repaired[0]
+    assert not imported.report.repaired
+    (again,) = json.loads(dumps(imported.table))["features"]
+    assert again["geometry"]["isEllipse"] is True
+    once_more = read(again).table
+    assert once_more.annotation(0).shape.area == pytest.approx(shape.area, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +215,7 @@ def test_a_ring_that_is_open_is_closed_and_told() -> None:
         ({"type": "Feature"}, "no geometry"),
         ({"type": "feature"}, "its type is “feature”"),
         (17, "not an object"),
+        ([], "an empty list"),
         (None, "not an object"),
     ],
 )

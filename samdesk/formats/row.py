@@ -1,4 +1,4 @@
-"""A feature on its way into columns. Must not know JSON or tables."""
+"""An annotation of a file on its way into columns. Must not know any format, or tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tell = Callable[[str], None]
 class Row(NamedTuple):
     """An annotation as a file has it: rings may be closed or not, and need not be valid.
 
-    `id` is None where a new one is needed; `where` is what the feature is called in reports.
+    `id` is None where a new one is needed; `where` is what the annotation is called in reports.
     """
 
     where: str
