@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import cv2
@@ -55,11 +55,54 @@ class Display:
         """A hash that is the same in every run, for caches of what was drawn."""
         return hashlib.blake2b(repr(self.channels).encode(), digest_size=8).hexdigest()
 
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """The channels that are visible."""
+        return tuple(k for k, channel in enumerate(self.channels) if channel.visible)
+
+    def only(self, index: int) -> Display:
+        """The same with this channel alone; asked again while it is alone, with all of them."""
+        alone = self.shown == (index,)
+        return Display(
+            tuple(replace(one, visible=alone or k == index) for k, one in enumerate(self.channels))
+        )
+
+    def told(self, names: Sequence[str]) -> str:
+        """The visible channels with their ranges, in words; `names` of all channels."""
+        parts = []
+        for k in self.shown:
+            one = self.channels[k]
+            gamma = f" gamma {one.gamma:g}" if one.gamma != 1 else ""
+            parts.append(f"{names[k]} {one.low:g} to {one.high:g}{gamma}")
+        return "; ".join(parts)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """As JSON values; `from_json` reads them."""
+        return [{**asdict(one), "color": list(one.color)} for one in self.channels]
+
+    @classmethod
+    def from_json(cls, value: Any, channels: int) -> Display | None:
+        """What `to_json` gave for an image of so many channels; None for anything else."""
+        if not isinstance(value, list) or len(value) != channels:
+            return None
+        try:
+            return cls(tuple(_channel_of(one) for one in value))
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
+            return None
+
     def with_channel(self, index: int, **changes: Any) -> Display:
         """The same with one channel's fields changed."""
         channels = list(self.channels)
         channels[index] = replace(channels[index], **changes)
         return Display(tuple(channels))
+
+
+def _channel_of(value: dict[str, Any]) -> ChannelDisplay:
+    low, high, gamma = float(value["low"]), float(value["high"]), float(value["gamma"])
+    red, green, blue = (min(max(int(part), 0), 255) for part in value["color"])
+    if not (np.isfinite([low, high, gamma]).all() and high > low and gamma > 0):
+        raise ValueError(value)
+    return ChannelDisplay(bool(value["visible"]), low, high, (red, green, blue), gamma)
 
 
 def auto_display(source: ImageSource, plane: Plane = Plane(), task: Task | None = None) -> Display:
@@ -78,15 +121,29 @@ def auto_display(source: ImageSource, plane: Plane = Plane(), task: Task | None 
     colors = [channel.color for channel in source.channels]
     if source.kind == "label" or (source.kind == "rgb" and source.dtype == np.uint8):
         return Display(tuple(ChannelDisplay(True, 0.0, 255.0, color) for color in colors))
+    pairs = zip(auto_ranges(source, plane, task), colors, strict=True)
+    return Display(tuple(ChannelDisplay(True, low, high, color) for (low, high), color in pairs))
+
+
+def auto_ranges(
+    source: ImageSource, plane: Plane = Plane(), task: Task | None = None
+) -> list[tuple[float, float]]:
+    """The 0.1 and the 99.9 percentile of every channel; from the samples that `auto_display` takes.
+
+    The components of a color image share one range.
+
+    Raises
+    ------
+    SamdeskError
+        When a block cannot be read.
+    Cancelled
+    """
     ranges = []
-    for channel in range(1 if source.kind == "rgb" else len(colors)):
+    for channel in range(1 if source.kind == "rgb" else len(source.channels)):
         if task is not None:
             task.check()
         ranges.append(_auto_range(_samples(source, channel, plane)))
-    if source.kind == "rgb":
-        ranges *= len(colors)
-    pairs = zip(ranges, colors, strict=True)
-    return Display(tuple(ChannelDisplay(True, low, high, color) for (low, high), color in pairs))
+    return ranges * len(source.channels) if source.kind == "rgb" else ranges
 
 
 def histogram(
@@ -168,8 +225,7 @@ class Compositor:
         self.display = display
         self._kind = kind
         self._dtype = np.dtype(dtype)
-        shown = tuple(k for k, channel in enumerate(display.channels) if channel.visible)
-        self.channels: tuple[int, ...] = shown or (0,)
+        self.channels: tuple[int, ...] = display.shown or (0,)
         self._plain = kind == "rgb" and dtype == np.uint8 and all(map(_is_plain, display.channels))
         if kind == "label":
             self._tables = [_label_table()]

@@ -6,7 +6,8 @@ Must not know any of those that use it.
 from .chips import chip_at, chip_downsample, clip_to_image, wider_chip
 from .image import Image, area_text, open_image, pixel_text
 from .loading import EnginePool, find_weights, load_segmenter, usable_weights
-from .segmenter import MaskOptions, Segmenter, provenance
+from .origin import prompts_of, provenance, refined_provenance
+from .segmenter import MaskOptions, Segmenter
 from .tracking import Following, PictureFrames, load_tracker, track
 from .weights import download_weight, get_weight, list_weights
 
@@ -29,7 +30,9 @@ __all__ = [
     "load_tracker",
     "open_image",
     "pixel_text",
+    "prompts_of",
     "provenance",
+    "refined_provenance",
     "track",
     "usable_weights",
     "wider_chip",

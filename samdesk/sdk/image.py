@@ -24,19 +24,28 @@ BLOCK_CACHE_BYTES = 512 << 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """An open image together with how it is shown; what engines see is what `display` shows.
+    """An open image together with how it is shown, and how engines see it.
 
     Attributes
     ----------
     source : ImageSource
     display : Display
+        How people see it.
     blocks : BlockCache
         Decoded blocks, shared by all that read the image.
+    model_display : Display or None
+        How engines see it; None for as people do.
     """
 
     source: ImageSource
     display: Display
     blocks: BlockCache
+    model_display: Display | None = None
+
+    @property
+    def seen(self) -> Display:
+        """How engines see it."""
+        return self.display if self.model_display is None else self.model_display
 
     @property
     def size(self) -> tuple[int, int]:
@@ -48,9 +57,9 @@ class Image:
         return self.source.pixel_size
 
     def read(self, region: Region, plane: Plane = Plane()) -> NDArray[np.uint8]:
-        """The region as displayed, (height, width, 3) RGB uint8; pixels outside repeat the border."""
+        """The region as engines see it, (height, width, 3) RGB uint8; pixels outside repeat the border."""
         return _repeat_border(
-            render_region(self.source, region, plane, self.display, self.blocks), region, self.size
+            render_region(self.source, region, plane, self.seen, self.blocks), region, self.size
         )
 
     def close(self) -> None:
@@ -124,14 +133,19 @@ def area_text(area: float, pixel_size: PixelSize | None) -> str:
 
 
 def pixel_text(image: Image, plane: Plane, x: float, y: float) -> str:
-    """The stored values of the pixel at (x, y), image pixels; empty outside the image."""
+    """The stored values of the pixel at (x, y), image pixels; empty outside the image.
+
+    Of several channels those that are shown, each with its name.
+    """
     source, level = image.source, image.source.levels[0]
     if not (0 <= x < source.width and 0 <= y < source.height):
         return ""
     column, row = int(x) // level.block_width, int(y) // level.block_height
-    channels = (0,) if source.kind == "rgb" else range(len(source.channels))
-    values: list[float] = []
-    for channel in channels:
+    several = source.kind == "multichannel" and len(source.channels) > 1
+    told = []
+    for channel in image.display.shown if several else (0,):
         block = image.blocks.get_block(source, 0, column, row, plane, channel)
-        values.extend(np.atleast_1d(block[int(y) % level.block_height, int(x) % level.block_width]))
-    return "  ".join(f"{value:g}" for value in values)
+        pixel = np.atleast_1d(block[int(y) % level.block_height, int(x) % level.block_width])
+        values = "  ".join(f"{value:g}" for value in pixel)
+        told.append(f"{source.channels[channel].name} {values}" if several else values)
+    return "  ".join(told)

@@ -279,7 +279,7 @@ class Segmenter:
 
 def key_of(engine: Engine, image: Image, chip: Region, plane: Plane) -> EmbeddingKey:
     """Everything that an embedding depends on."""
-    return EmbeddingKey(image.source.identity, image.display.key, plane, chip, engine.identity, engine.device)
+    return EmbeddingKey(image.source.identity, image.seen.key, plane, chip, engine.identity, engine.device)
 
 
 def _since(started: float) -> float:
@@ -326,22 +326,3 @@ def check_prompts(prompts: Prompts, image: Image) -> None:
                 "The box {:g}, {:g}, {:g}, {:g} lies outside the image or is empty.".format(*box.bounds),
                 f"{image.source.name} is {width} × {height} px.",
             )
-
-
-def provenance(candidate: Candidate, prompts: Prompts) -> dict[str, Any]:
-    """How a candidate came to be, as JSON values to keep with the annotation."""
-    told: dict[str, Any] = {
-        "engine": candidate.engine,
-        "score": round(candidate.score, 4),
-        "downsample": candidate.region.downsample,
-        "points": [[p.x, p.y, int(p.positive)] for p in prompts.points],
-        "boxes": [list(b.bounds) for b in prompts.boxes if b.positive],
-    }
-    beside = [list(b.bounds) for b in prompts.boxes if not b.positive]
-    if beside:
-        told["negative_boxes"] = beside
-    if prompts.text:
-        told["text"] = prompts.text
-    if prompts.prior is not None:
-        told["prior"] = True
-    return told

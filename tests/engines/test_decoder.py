@@ -350,6 +350,12 @@ def test_prior_alone_is_asked_with_its_box() -> None:
     assert asked.mask is not None
 
 
+def test_a_prior_from_which_points_only_take_away_is_asked_with_its_box() -> None:
+    prompts = Prompts((PointPrompt(50, 60, False),), prior=Shape.box(20, 40, 60, 80))
+    (asked,) = questions(prompts, WHOLE, SIZE, pads_boxes=False)
+    assert asked.points.tolist() == [[20, 40], [60, 80], [50, 60]]
+
+
 @pytest.mark.parametrize("prior", [Shape.empty(), Shape.box(5000, 5000, 6000, 6000)], ids=["empty", "away"])
 def test_prior_that_covers_nothing_is_left_out(prior: Shape) -> None:
     (asked,) = questions(Prompts((PointPrompt(1, 1),), prior=prior), WHOLE, SIZE, pads_boxes=False)

@@ -20,6 +20,7 @@ from samdesk.domain.tasks import Task
 from samdesk.engines.base import BatchLogits, Embedding, MaskLogits, predict_each
 
 from .asked import Asked, Mask, Points, ask
+from .correct import leaves, meant_by
 from .judge import score
 from .outline import outline_of
 from .scene import Scene, build_scene
@@ -85,7 +86,10 @@ def _logits(scene: Scene, asked: Asked, choice: Choice) -> NDArray[np.float32] |
     height, width = scene.graph.labels.shape
     x0, y0, x1, y1 = _crop(scene, asked, choice)
     crop = (slice(y0, y1), slice(x0, x1))
-    mask = _mask(scene, asked, choice, crop)
+    unchanged = _unchanged(scene, asked, choice, crop)
+    mask = choice.members[scene.graph.labels[crop]]
+    if asked.prior is not None:
+        mask = np.where(unchanged, asked.prior[crop], mask)
     corner = np.array((x0, y0))
     size = np.array((x1, y1)) - corner
 
@@ -97,7 +101,8 @@ def _logits(scene: Scene, asked: Asked, choice: Choice) -> NDArray[np.float32] |
     barred = np.zeros_like(mask)
     for box in asked.barred:
         barred[rows_and_columns(Bounds(box.x0 - x0, box.y0 - y0, box.x1 - x0, box.y1 - y0))] = True
-    field = outline_of(scene.chip[crop], mask, here(asked.positives), here(asked.negatives), barred)
+    stays = mask & unchanged
+    field = outline_of(scene.chip[crop], mask, here(asked.positives), here(asked.negatives), barred, stays)
     if field is None:
         return None
     logits = np.full((height, width), -0.5 * GAIN, np.float32)
@@ -119,11 +124,16 @@ def _crop(scene: Scene, asked: Asked, choice: Choice) -> tuple[int, int, int, in
     return x0, y0, x1, y1
 
 
-def _mask(scene: Scene, asked: Asked, choice: Choice, crop: tuple[slice, slice]) -> Mask:
-    """The rough mask of a choice: its superpixels, or the prior with some added and taken off."""
+def _unchanged(scene: Scene, asked: Asked, choice: Choice, crop: tuple[slice, slice]) -> Mask:
+    """Where a choice is the prior as it was; nowhere for one that does not come from it."""
     labels = scene.graph.labels[crop]
-    mask = choice.members[labels]
-    if choice.before is not None and asked.prior is not None:
-        unchanged = (choice.members == choice.before)[labels]
-        mask = np.where(unchanged, asked.prior[crop], mask)
-    return mask
+    if choice.before is None or asked.prior is None:
+        return np.zeros(labels.shape, np.bool_)
+    same = choice.members == choice.before
+    # where the outline of the prior cuts a region, all of it goes with the point that says otherwise
+    wanted, barred = leaves(scene, asked)
+    for points, inside, others in ((asked.positives, True, barred), (asked.negatives, False, wanted)):
+        x, y = points[asked.prior[points[:, 1], points[:, 0]] != inside].T
+        for leaf in np.unique(scene.graph.labels[y, x]).tolist():
+            same[meant_by(scene, leaf, others) & (choice.members == inside)] = False
+    return np.asarray(same[labels])

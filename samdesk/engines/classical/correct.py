@@ -86,6 +86,15 @@ def _around(scene: Scene, leaf: int, without: Index) -> tuple[Members, Floats]:
     return np.concatenate(rows), np.concatenate(worth)
 
 
+def meant_by(scene: Scene, leaf: int, without: Index) -> Members:
+    """The region around a superpixel that looks most like an object and holds none of `without`."""
+    pieces, worth = _around(scene, leaf, without)
+    if not len(pieces):
+        return np.asarray(np.arange(len(scene.graph.area)) == leaf)
+    best: Members = pieces[np.argmax(worth)]
+    return best
+
+
 def _touching(scene: Scene, members: Members, pieces: Members) -> Members:
     """Which of some pieces (k, n) overlap a set or border on it; all do when it is empty."""
     first, second = scene.graph.first, scene.graph.second

@@ -82,12 +82,16 @@ def _refined(chip: NDArray[np.uint8], mask: Mask) -> Image:
     return large
 
 
-def _tidy(field: Image, positives: Points, negatives: Points) -> None:
-    """Drop the parts without a positive point (specks, when there are no points), fill tiny holes."""
+def _tidy(field: Image, positives: Points, negatives: Points, stays: Mask) -> None:
+    """Drop the parts without a positive point (specks, when there are no points), fill tiny holes.
+
+    Parts that lie mostly in `stays` are no specks and need no point.
+    """
     _, labels, stats, _ = cv2.connectedComponentsWithStats((field > 0).astype(np.uint8), connectivity=4)
     kept = stats[:, cv2.CC_STAT_AREA] >= SPECK
     if len(positives):
-        kept[:] = False
+        staying = np.bincount(labels[stays], minlength=len(kept))
+        kept &= staying > stats[:, cv2.CC_STAT_AREA] / 2
         kept[labels[positives[:, 1], positives[:, 0]]] = True
     elif not kept[1:].any():
         kept[1:] = True
@@ -117,7 +121,7 @@ def _obey(field: Image, mask: Mask, positives: Points, negatives: Points) -> Non
 
 
 def outline_of(
-    chip: NDArray[np.uint8], mask: Mask, positives: Points, negatives: Points, barred: Mask
+    chip: NDArray[np.uint8], mask: Mask, positives: Points, negatives: Points, barred: Mask, stays: Mask
 ) -> Image | None:
     """The signed field of a rough mask, -0.5..0.5; None when nothing is left of it.
 
@@ -131,9 +135,11 @@ def outline_of(
         hold none of them are dropped.
     barred : ndarray, (h, w) bool
         Pixels that are outside unless a positive point is on them.
+    stays : ndarray, (h, w) bool
+        Parts that lie mostly here are kept without a point.
     """
     field = _refined(chip, mask & ~barred)
     field[barred] = np.minimum(field[barred], -0.2)
     _obey(field, mask, positives, negatives)
-    _tidy(field, positives, negatives)
+    _tidy(field, positives, negatives, stays)
     return field if (field > 0).any() else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from samdesk.domain.geometry import Bounds
@@ -77,7 +78,7 @@ def _from_prior(scene: Scene, asked: Asked, prior: Mask) -> list[Choice]:
     area = scene.graph.area
     covered = np.bincount(scene.graph.labels[prior], minlength=len(area)).astype(np.float64)
     before = (covered > area / 2) | (covered == covered.max())
-    rows = [before[None]]
+    rows = [_completed(scene, asked, prior, before)[None]]
     for branch in scene.branches:
         common = branch.tree.sums(covered[:, None])[:, 0]
         alike = common / (branch.area + covered.sum() - common)
@@ -90,6 +91,22 @@ def _from_prior(scene: Scene, asked: Asked, prior: Mask) -> list[Choice]:
     order[0] = np.inf
     kept = distinct(scene, members, order, CANDIDATES)
     return [Choice(members[k], float(values[k]), before if k == 0 else None) for k in kept]
+
+
+def _completed(scene: Scene, asked: Asked, prior: Mask, before: Members) -> Members:
+    """The superpixels of the prior, changed around points that say otherwise than its pixels.
+
+    A superpixel that the prior cuts is on one of its sides as a whole: there the point would
+    change nothing.
+    """
+    labels, start = scene.graph.labels, before.copy()
+    cut = np.zeros_like(before)
+    for points, inside in ((asked.positives, True), (asked.negatives, False)):
+        x, y = points[prior[points[:, 1], points[:, 0]] != inside].T
+        cut[labels[y, x]] |= before[labels[y, x]] == inside
+    start[cut] ^= True
+    changed = corrected(scene, asked, start)
+    return np.where(cut, before, changed) if cut.any() else before
 
 
 def _nodes(scene: Scene, asked: Asked) -> tuple[Members, Floats]:
@@ -123,12 +140,29 @@ def _obeying(scene: Scene, asked: Asked, members: Members, values: Floats) -> tu
     area = scene.graph.area
     against = np.array([contradicted(scene, asked, row) for row in members])
     lost = (members & ~allowed) @ area / (members @ area)
-    changed = np.array([corrected(scene, asked, row & allowed) for row in members])
+    changed = np.array([corrected(scene, asked, row & allowed) for row in members]) & ~_holes(scene, asked)
     redo = (changed != members).any(axis=1) & changed.any(axis=1)
     if redo.any():
         values[redo] = judge(scene, asked, changed[redo])
     left = changed.any(axis=1)
     return changed[left], (values - against - LOSS * lost)[left]
+
+
+def _holes(scene: Scene, asked: Asked) -> Members:
+    """The superpixels in holes of the prior, but for those in which a point is on the object.
+
+    Whoever left a hole there meant it: what is added around it does not fill it.
+    """
+    area = scene.graph.area
+    if asked.prior is None:
+        return np.zeros(len(area), np.bool_)
+    _, labels = cv2.connectedComponents((~np.pad(asked.prior, 1, constant_values=False)).astype(np.uint8))
+    inside = ((labels > 0) & (labels != labels[0, 0]))[1:-1, 1:-1]
+    at = asked.positives
+    filled = np.unique(labels[1:-1, 1:-1][at[:, 1], at[:, 0]])
+    inside &= ~np.isin(labels[1:-1, 1:-1], filled)
+    covered = np.bincount(scene.graph.labels[inside], minlength=len(area))
+    return np.asarray(covered > area / 2)
 
 
 def _allowed(scene: Scene, asked: Asked) -> Members:

@@ -130,8 +130,9 @@ def questions(prompts: Prompts, frame: Frame, mask_size: tuple[int, int], pads_b
     boxes = [box.bounds.intersection(whole) for box in prompts.boxes if box.positive]
     boxes = [box for box in boxes if not box.is_empty]
     mask = _prior_logits(prompts.prior, frame, mask_size)
-    if mask is not None and prompts.prior is not None and not points and not boxes:
-        # the models never saw a prior mask without a point or a box
+    says_where = bool(boxes) or any(point.positive for point in points)
+    if mask is not None and prompts.prior is not None and not says_where:
+        # the models never saw a prior mask without a point on the object or a box
         boxes = [prompts.prior.bounds.intersection(whole)]
     if not boxes and not any(point.positive for point in points):
         return []
