@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ RADIUS = 20.0
 
 class FakeEngine:
     """Answers discs around the positive points (and the discs inscribed in boxes), in three sizes.
+
+    A prior alone is asked with its box.
 
     Attributes
     ----------
@@ -50,13 +53,16 @@ class FakeEngine:
         task.check()
         self.predicted += 1
         ys, xs = np.mgrid[: embedding.height, : embedding.width] + 0.5
+        boxes = [box.bounds for box in prompts.boxes]
+        if prompts.prior is not None and not boxes and not prompts.points:
+            boxes = [prompts.prior.bounds]
         answers = []
         for score, factor in ((0.9, 1.0), (0.8, 0.5), (0.7, 2.0)):
             field = np.full((embedding.height, embedding.width), -np.inf)
             for point in prompts.points:
                 away = factor * self.radius - np.hypot(xs - point.x, ys - point.y)
                 field = np.maximum(field, away) if point.positive else np.minimum(field, -away)
-            for box, _ in prompts.boxes:
+            for box in boxes:
                 x, y = box.center
                 field = np.maximum(field, factor * min(box.width, box.height) / 2 - np.hypot(xs - x, ys - y))
             if (field > 0).any():
@@ -127,11 +133,17 @@ class FakeAsk:
         For `choose`.
     files : list of Path
         For `open_files`; the first also for `save_file`.
+    patient : bool
+        Whether to wait until something has ended.
+    asked : list of str
+        Every question of `choose` with its options, and what was waited for.
     """
 
     def __init__(self) -> None:
         self.answer: int | None = None
         self.files: list[Path] = []
+        self.patient = True
+        self.asked: list[str] = []
 
     def open_files(self, title: str, filters: str) -> list[Path]:
         return self.files
@@ -139,8 +151,18 @@ class FakeAsk:
     def open_folder(self, title: str) -> Path | None:
         return self.files[0] if self.files else None
 
+    def new_folder(self, title: str, name: str) -> Path | None:
+        return self.files[0] if self.files else None
+
     def save_file(self, title: str, name: str, filters: str) -> Path | None:
         return self.files[0] if self.files else None
 
     def choose(self, text: str, hint: str, options: Iterable[str]) -> int | None:
+        self.asked.append(f"{text} {hint} [{'] ['.join(options)}]")
         return self.answer
+
+    def wait(self, text: str, until: Callable[[], bool]) -> bool:
+        self.asked.append(text)
+        while self.patient and not until():
+            time.sleep(0.005)
+        return self.patient

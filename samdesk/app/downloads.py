@@ -7,10 +7,10 @@ how bytes come here.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from psygnal import Signal
 
@@ -22,6 +22,7 @@ from samdesk.weights import GatedError, Recognise, Registry, Transfer, Weight, i
 from samdesk.weights.sources import HUB, check_link, host_of, save_token
 from samdesk.weights.transfer import duration_text, size_text
 
+from .desk import Choose
 from .jobs import Job, Jobs
 from .models import Models
 
@@ -387,12 +388,6 @@ class Downloads:
 
     def _recogniser(self, task: Task) -> Recognise | None:
         return self._recognise or recogniser(task)
-
-
-class Choose(Protocol):
-    """A question that only a person can answer."""
-
-    def choose(self, text: str, hint: str, options: Iterable[str]) -> int | None: ...
 
 
 class Offer:

@@ -21,6 +21,8 @@ from psygnal import Signal
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.tasks import Cancelled, Progress, Task
 
+from .remaining import Pace
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -80,6 +82,7 @@ class Job(Generic[T]):
         self.error: SamdeskError | None = None
         self.progress = Progress()
         self.started = 0.0
+        self._pace: Pace | None = None
         self._lane = lane
         self._function = function
         self._done = done
@@ -90,6 +93,11 @@ class Job(Generic[T]):
     @property
     def finished(self) -> bool:
         return self.state in ("done", "failed", "cancelled")
+
+    def remaining(self, now: float | None = None) -> float | None:
+        """Seconds until it will have ended, as far as that can be told from its progress."""
+        pace = self._pace
+        return None if pace is None else pace.remaining(time.monotonic() if now is None else now)
 
     def cancel(self) -> None:
         """Give the job up. Returns at once: what still runs stops at its next check, unheard."""
@@ -131,6 +139,11 @@ class Job(Generic[T]):
     def _reported(self, progress: Progress) -> None:
         self.progress = progress
         now = time.monotonic()
+        if progress.fraction is None:
+            self._pace = None
+        else:
+            pace = self._pace or Pace.started(now, progress.fraction)
+            self._pace = pace.reported(now, progress.fraction)
         if now - self._announced >= REPORT_EVERY_S:
             self._announced = now
             self._lane.jobs._announce(self)
@@ -280,13 +293,18 @@ LANES = {
     "predict": 1,
     "sketch": 1,
     "io": 1,
+    "pictures": 1,
     "levels": 1,
+    "listing": 1,
+    "measure": 2,
+    "intensity": 1,
     "journal": 1,
     "tiles": 2,
     "http": 3,
     "weights": 1,
     "3d": 1,
     "3d check": 1,
+    "shapes": 1,
     "requests": 2,
     "serve": 1,
 }
@@ -296,7 +314,10 @@ the model is not ready. The journal has a lane of its own so that no import
 can stand between an accepted edit and the disk, and zoom levels have one so that nothing waits
 for them. On `weights` gigabytes are read to be checked or copied, beside the downloads on
 `http`. `3d` waits for the one worker process, which can take an hour;
-`3d check` for one that only says what it lacks. On `requests` the server decodes what it was sent;
+`3d check` for one that only says what it lacks. On `shapes` many annotations are changed at once.
+`measure` has two so that sorting a table does not wait for what is measured; `intensity` reads
+the pixels of a whole slide.
+On `requests` the server decodes what it was sent;
 `serve` is the server's own thread for as long as it answers."""
 
 

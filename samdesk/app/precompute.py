@@ -5,9 +5,9 @@ Must not know widgets, nor how chips are encoded.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from psygnal import Signal
 
@@ -16,6 +16,7 @@ from samdesk.domain.tasks import Task
 from samdesk.sdk import Image, Segmenter, chip_downsample
 from samdesk.sdk.precompute import Prepared, chips_for, duration_text, precompute_steps, ready_chips
 
+from .desk import Choose
 from .jobs import Job, Jobs
 
 PRIORITY = 9
@@ -23,14 +24,6 @@ PRIORITY = 9
 
 ASK_FROM = 400
 """More chips than this are prepared only after asking: they take minutes to hours."""
-
-
-class Ask(Protocol):
-    """A question that only a person can answer."""
-
-    def choose(self, text: str, hint: str, options: Sequence[str]) -> int | None:
-        """Index of the chosen option, None when the question was dismissed."""
-        ...
 
 
 class Preparing:
@@ -63,7 +56,7 @@ class Preparing:
         what: str,
         downsample: float,
         plane: Plane = Plane(),
-        ask: Ask | None = None,
+        ask: Choose | None = None,
     ) -> Job[Prepared] | None:
         """Prepare all chips that clicks inside `where` look at. Returns at once.
 
@@ -78,7 +71,7 @@ class Preparing:
         downsample : float
             Image pixels per pixel that the engine sees.
         plane : Plane, optional
-        ask : Ask, optional
+        ask : Choose, optional
             Asked before something is begun that takes long.
 
         Returns
@@ -141,7 +134,7 @@ def prepared_text(what: str, prepared: Prepared) -> str:
     return f"Clicks in {what} are answered at once now: {chips} in {duration_text(prepared.seconds)}{before}."
 
 
-def _agreed(ask: Ask, count: int, what: str) -> bool:
+def _agreed(ask: Choose, count: int, what: str) -> bool:
     answer = ask.choose(
         f"To prepare {what}, {count:,} chips must be encoded.",
         "This goes on in the background, can be cancelled at any time, and goes on from there when "

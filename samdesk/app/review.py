@@ -1,4 +1,4 @@
-"""The review: many candidates from one search, looked through and then kept in one step.
+"""The review: many candidates from one search or file, looked through and then kept in one step.
 
 Lives on the main thread. Its candidates stand in a `Document` of their own, in which the class
 says how each is shown, so that whatever paints annotations paints thousands of them. Must not
@@ -8,25 +8,31 @@ know widgets, engines or files.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from samdesk.domain.columns import Annotation, AnnotationClass, Table
+from samdesk.domain.columns import Annotation, AnnotationClass, Table, id_bytes
 from samdesk.domain.columns.cleaning import Repairs
 from samdesk.domain.document import Document, Snapshot
 from samdesk.domain.document.hits import areas
-from samdesk.domain.geometry import Bounds, Plane, ShapeKind
+from samdesk.domain.geometry import Bounds, Plane, Region, ShapeKind
 from samdesk.domain.outline import iou
 from samdesk.domain.prompts import Candidate
 
 SAME_IOU = 0.9
 """A candidate that agrees better than this with an annotation is that annotation again."""
+
+MOST_COMPARED = 100_000_000
+"""Imported annotations are compared by outline with those that are there up to so many pairs."""
+
+Column = Literal["score", "area"]
+"""What the candidates can be listed by."""
 
 
 class State(IntEnum):
@@ -63,12 +69,21 @@ class Batch:
         px².
     there : ndarray, (n,) bool
         Which of them are among the annotations already.
+    replaces : ndarray, (n,) bool
+        Which of them, when kept, take the place of an annotation.
+    scores : ndarray, (n,) float64
+        NaN for what nobody scored; it is shown whatever the lowest score.
+    notes : sequence of str
+        What is said about each beside its score; empty where nothing is said of any.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: Sequence[Candidate]
     table: Table
     areas: NDArray[np.float64]
     there: NDArray[np.bool_]
+    replaces: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+    notes: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -88,7 +103,98 @@ class Batch:
         table = Table.from_annotations(rows, LOOKS, repairs)
         lost = set(repairs.dropped)
         left = tuple(one for k, one in enumerate(candidates) if k not in lost)
-        return cls(left, table, areas(table), already_there(table, plane, known))
+        scores = np.array([one.score for one in left], np.float64)
+        nothing = np.zeros(len(left), np.bool_)
+        return cls(left, table, areas(table), already_there(table, plane, known), nothing, scores)
+
+    @classmethod
+    def of_table(cls, table: Table, known: Snapshot | None = None) -> Batch:
+        """Take annotations of a file; what they are beside their shapes is shown, and kept by others.
+
+        Parameters
+        ----------
+        table : Table
+        known : Snapshot, optional
+            The annotations that are there already: those of the same id would be replaced, and
+            those of the same outline are there.
+        """
+        scores = np.full(len(table), np.nan)
+        for row, own in table.attributes.items():
+            scores[row] = _score_of(own.provenance.get("score"))
+        here = np.zeros(len(table), np.bool_) if known is None else known.has(table.ids)
+        there = np.zeros(len(table), np.bool_)
+        if known is not None and 0 < len(table) * len(known) <= MOST_COMPARED:
+            for z, t in np.unique(np.stack((table.z, table.t), axis=1), axis=0).tolist():
+                rows = np.flatnonzero((table.z == z) & (table.t == t))
+                there[rows] = already_there(table.take(rows), Plane(z, t), known)
+        proposed = np.full(len(table), State.PROPOSED + 1, np.uint16)
+        proposed.flags.writeable = False
+        return cls(
+            _Imported(table, scores),
+            replace(table, classes=LOOKS, class_id=proposed, attributes={}),
+            areas(table),
+            there & ~here,
+            here,
+            scores,
+            _Named(
+                ("", *(one.name for one in table.classes)),
+                table.class_id,
+                {row: own.name for row, own in table.attributes.items() if own.name},
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Imported(Sequence[Candidate]):
+    """Rows of a table as candidates that nobody found; made when they are asked for."""
+
+    table: Table
+    scores: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @overload
+    def __getitem__(self, index: int) -> Candidate: ...
+    @overload
+    def __getitem__(self, index: slice) -> _Imported: ...
+    def __getitem__(self, index: int | slice) -> Candidate | _Imported:
+        if isinstance(index, slice):
+            rows = np.arange(len(self))[index]
+            return _Imported(self.table.take(rows), self.scores[rows])
+        shape = self.table.shape(index)
+        box = shape.bounds
+        around = Region(box.x0, box.y0, max(1, round(box.width)), max(1, round(box.height)))
+        return Candidate(shape, float(np.nan_to_num(self.scores[index], nan=1.0)), around)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Named(Sequence[str]):
+    """A column of numbers as names, a few of which have one of their own before it."""
+
+    names: Sequence[str]
+    numbers: NDArray[Any]
+    own: Mapping[int, str]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> _Named: ...
+    def __getitem__(self, index: int | slice) -> str | _Named:
+        if isinstance(index, slice):
+            rows = range(len(self))[index]
+            own = {k: self.own[row] for k, row in enumerate(rows) if row in self.own}
+            return _Named(self.names, self.numbers[index], own)
+        named = self.names[int(self.numbers[index])]
+        return ", ".join(part for part in (self.own.get(index, ""), named) if part)
+
+
+def _score_of(value: object) -> float:
+    """A score of a file, in 0..1; NaN where there is none."""
+    return min(max(float(value), 0.0), 1.0) if isinstance(value, int | float) else np.nan
 
 
 def already_there(table: Table, plane: Plane, known: Snapshot | None) -> NDArray[np.bool_]:
@@ -124,6 +230,8 @@ class Review:
 
     Attributes
     ----------
+    begun : Signal()
+        What is here is to be looked through now.
     changed : Signal()
         Candidates came or went, or others are shown.
     marked : Signal(int)
@@ -137,11 +245,12 @@ class Review:
     floor : float
         Lower scores were not searched for.
     plane : Plane
-        Where the candidates are.
+        Where the candidates of a search are.
     document : Document
         The candidates as annotations; see `LOOKS`.
     """
 
+    begun = Signal()
     changed = Signal()
     marked = Signal(int)
     pointed = Signal()
@@ -149,17 +258,27 @@ class Review:
     def __init__(self, commit: Callable[[list[Candidate]], bool]) -> None:
         self._commit = commit
         self._min_score = 0.5
+        self._search_score: float | None = None  # while it is another for what is here
+        self._column: Column = "score"
+        self._descending = True
         self.busy = False
         self._new("", 0.0, Plane())
 
     def _new(self, title: str, floor: float, plane: Plane) -> None:
         self.title, self.floor, self.plane = title, floor, plane
+        self._min_score, self._search_score = self.search_score, None
         self.document = Document(LOOKS)
-        self._candidates: list[Candidate] = []
+        self._keep: Callable[[list[int]], bool] | None = None
+        self._candidates: Sequence[Candidate] = []
+        self._notes: Sequence[str] = ()
         self._ids = np.empty((0, 16), np.uint8)
+        self._planes = np.empty((0, 2), np.int32)
         self._scores = np.empty(0)
         self._areas = np.empty(0)
         self._there = np.empty(0, np.bool_)
+        self._replaces = np.empty(0, np.bool_)
+        self._order: NDArray[np.int64] | None = None
+        self._listed: NDArray[np.int64] | None = None
         self._states = np.empty(0, np.int8)
         self._looks = np.empty(0, np.int8)
         self._current: int | None = None
@@ -167,11 +286,34 @@ class Review:
 
     # Filling
 
-    def begin(self, title: str, floor: float = 0.0, plane: Plane = Plane()) -> None:
-        """Drop what is here and wait for the results of another search."""
+    def begin(
+        self,
+        title: str,
+        floor: float = 0.0,
+        plane: Plane = Plane(),
+        keep: Callable[[list[int]], bool] | None = None,
+        any_score: bool = False,
+    ) -> None:
+        """Drop what is here and wait for the results of another search.
+
+        Parameters
+        ----------
+        title : str
+        floor : float
+        plane : Plane
+        keep : callable, optional
+            Receives the indexes of what is ticked on `accept` in place of `commit`, and says
+            whether it was kept.
+        any_score : bool
+            Let the lowest score be 0 for what comes now; searches keep theirs.
+        """
         self._new(title, floor, plane)
+        if any_score:
+            self._search_score, self._min_score = self._min_score, 0.0
+        self._keep = keep
         self.busy = True
         self.changed.emit()
+        self.begun.emit()
 
     def add(self, batch: Batch, gone: Sequence[Candidate] = ()) -> None:
         """Take more results; those that are among the annotations already begin as rejected.
@@ -182,17 +324,24 @@ class Review:
         gone : sequence of Candidate
             Given before, and not to be seen again.
         """
-        if not batch.candidates and not gone:
+        if not len(batch.candidates) and not gone:
             return
         self._take_out(gone)
-        self._candidates += batch.candidates
+        if len(self._candidates):
+            self._candidates = [*self._candidates, *batch.candidates]
+        else:  # what makes them when they are asked for may stay
+            self._candidates, self._notes = batch.candidates, batch.notes
+        planes = np.stack((batch.table.z, batch.table.t), axis=1)
         self._ids = np.concatenate((self._ids, batch.table.ids))
-        self._scores = np.append(self._scores, [one.score for one in batch.candidates])
+        self._planes = np.concatenate((self._planes, planes))
+        self._scores = np.append(self._scores, batch.scores)
         self._areas = np.append(self._areas, batch.areas)
         self._there = np.append(self._there, batch.there)
+        self._replaces = np.append(self._replaces, batch.replaces)
         states = np.where(batch.there, State.REJECTED, State.PROPOSED).astype(np.int8)
         self._states = np.append(self._states, states)
         self._looks = np.append(self._looks, np.zeros(len(states), np.int8))
+        self._order = None
         self.document.apply(self.document.adding(batch.table))
         self._look()
         self.changed.emit()
@@ -209,8 +358,9 @@ class Review:
             if index is not None:
                 setattr(self, name, int(moved[index]) if keep[index] else None)
         self._candidates = [one for one, stays in zip(self._candidates, keep, strict=True) if stays]
-        for name in ("_ids", "_scores", "_areas", "_there", "_states", "_looks"):
+        for name in ("_ids", "_planes", "_scores", "_areas", "_there", "_replaces", "_states", "_looks"):
             setattr(self, name, getattr(self, name)[keep])
+        self._order = self._listed = None
 
     def end(self) -> None:
         """No more will come."""
@@ -220,7 +370,7 @@ class Review:
 
     def clear(self) -> None:
         """Drop all candidates."""
-        if self.busy or self.title or self._candidates:
+        if self.busy or self.title or len(self._candidates):
             self.busy = False
             self._new("", 0.0, Plane())
             self.changed.emit()
@@ -235,7 +385,7 @@ class Review:
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """In the order of arrival, as all that is indexed here; (n,)."""
+        """In the order of arrival, as all that is indexed here, NaN where there is none; (n,)."""
         return self._scores
 
     @property
@@ -250,9 +400,20 @@ class Review:
         """Whether it is among the annotations already."""
         return bool(self._there[index])
 
+    def replaces(self, index: int) -> bool:
+        """Whether it takes the place of an annotation when it is kept."""
+        return bool(self._replaces[index])
+
+    def note(self, index: int) -> str:
+        """What is said about it beside its score, or nothing."""
+        return self._notes[index] if index < len(self._notes) else ""
+
     def bounds(self, index: int) -> Bounds:
         """Its box in image pixels."""
         return self._candidates[index].shape.bounds
+
+    def plane_of(self, index: int) -> Plane:
+        return Plane(*self._planes[index].tolist())
 
     def is_shown(self, index: int) -> bool:
         return bool(self._shown[index])
@@ -267,18 +428,39 @@ class Review:
 
     @property
     def _shown(self) -> NDArray[np.bool_]:
-        return np.asarray((self._scores >= self._min_score) | (self._states == State.KEPT))
+        return np.asarray(~(self._scores < self._min_score) | (self._states == State.KEPT))
 
-    def at(self, x: float, y: float, tolerance: float = 0.0) -> int | None:
-        """The shown candidate under a point (image pixels), the smallest where there are several."""
-        for one in self.document.snapshot().hit(x, y, self.plane, tolerance):
+    def at(self, x: float, y: float, tolerance: float = 0.0, plane: Plane | None = None) -> int | None:
+        """The shown candidate under a point (image pixels), the smallest where there are several.
+
+        On the plane of the search when none is given.
+        """
+        for one in self.document.snapshot().hit(x, y, plane or self.plane, tolerance):
             index = self._index_of(one)
             if self.is_shown(index):
                 return index
         return None
 
     def _index_of(self, one: uuid.UUID) -> int:
-        return int(np.argmax((self._ids == np.frombuffer(one.bytes, np.uint8)).all(axis=1)))
+        return int(np.argmax((self._ids == id_bytes([one])).all(axis=1)))
+
+    # Listing
+
+    def list_by(self, column: Column, descending: bool = True) -> None:
+        """The order in which one goes from a candidate to the next; announced by nobody."""
+        if (column, descending) != (self._column, self._descending):
+            self._column, self._descending = column, descending
+            self._order = self._listed = None
+
+    def listed(self) -> NDArray[np.int64]:
+        """Indexes of what is shown, in the order that was chosen, at first best first; (k,)."""
+        if self._order is None:
+            values = self._areas if self._column == "area" else self._scores
+            self._order = np.argsort(-values if self._descending else values, kind="stable")
+            self._listed = None
+        if self._listed is None:
+            self._listed = self._order[self._shown[self._order]]
+        return self._listed
 
     # Judging
 
@@ -293,6 +475,11 @@ class Review:
             self._min_score = score
             self._look()
             self.changed.emit()
+
+    @property
+    def search_score(self) -> float:
+        """The lowest score that the next search is asked for."""
+        return self._min_score if self._search_score is None else self._search_score
 
     def set(self, index: int, state: State) -> None:
         """Say what is to become of one candidate."""
@@ -314,7 +501,7 @@ class Review:
 
     def keep_above(self, score: float) -> None:
         """Tick what is shown and has at least this score, and nothing else."""
-        shown, good = self._shown, self._scores >= score
+        shown, good = self._shown, ~(self._scores < score)
         self._states[shown & good & (self._states == State.REJECTED)] = State.KEPT
         self._judge(shown & ~good, State.REJECTED)
 
@@ -327,6 +514,8 @@ class Review:
         """Give every candidate in the document the class that it is shown by."""
         looks = np.where(self._shown, self._states, _HIDDEN).astype(np.int8)
         other = looks != self._looks
+        if ((looks == _HIDDEN) != (self._looks == _HIDDEN)).any():
+            self._listed = None
         self._looks = looks
         for look in np.unique(looks[other]):
             ids = self._ids[other & (looks == look)]
@@ -361,12 +550,45 @@ class Review:
             setattr(self, name, index)
             self.pointed.emit()
 
+    def step(self, by: int = 1) -> int | None:
+        """Go to the next candidate of the list, or with -1 back; stays at the ends.
+
+        Begins with the first when there was none. Gives the index of the one it came to.
+        """
+        listed = self.listed()
+        if len(listed):
+            found = np.flatnonzero(listed == (-1 if self._current is None else self._current))
+            row = min(max(int(found[0]) + by, 0), len(listed) - 1) if len(found) else 0
+            self.current = int(listed[row])
+        return self._current
+
+    def judge(self, state: State) -> int | None:
+        """Say what is to become of the current candidate, and go on to the next.
+
+        With no current one it goes to the first, so that nothing is judged unseen. Gives the
+        index of the one it came to.
+        """
+        index = self._current
+        if index is None:
+            return self.step()
+        listed = self.listed()
+        below = listed[int(np.flatnonzero(listed == index)[0]) + 1 :]
+        self.set(index, state)
+        if len(below):
+            self.current = int(below[0])
+        return self._current
+
     # Ending
 
     def accept(self) -> bool:
         """Hand all that is ticked to the document as one step; False when nothing was kept."""
         chosen: list[Any] = self.ticked().tolist()
-        if not chosen or not self._commit([self._candidates[k] for k in chosen]):
+        if not chosen or not self._commits(chosen):
             return False
         self.clear()
         return True
+
+    def _commits(self, chosen: list[int]) -> bool:
+        if self._keep is not None:
+            return self._keep(chosen)
+        return self._commit([self._candidates[k] for k in chosen])

@@ -6,19 +6,23 @@ its generation is current. Must not know widgets, documents or files.
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from psygnal import Signal
 
-from samdesk.domain.geometry import Bounds, Plane, Region
+from samdesk.domain.columns import Annotation
+from samdesk.domain.geometry import Bounds, Plane, Region, ShapeKind
 from samdesk.domain.prompts import BoxPrompt, Candidate, PointPrompt, Prompts
 from samdesk.domain.tasks import Task
-from samdesk.sdk import Image, MaskOptions, Segmenter, chip_downsample, wider_chip
+from samdesk.sdk import Image, MaskOptions, Segmenter, chip_downsample, prompts_of, wider_chip
 
 from .ahead import EncodeAhead
 from .jobs import Job, Jobs
+from .refining import refining_downsample
 
 State = Literal["none", "loading", "cold", "encoding", "busy", "ready"]
 
@@ -53,6 +57,12 @@ class Proposal:
         "none": no image.
     stand_in : str
         Title of the engine that made the candidates while the chosen one is not ready; else empty.
+    class_name : str or None
+        Of what will be kept.
+    refines : Annotation or None
+        The annotation that the candidate will take the place of; not to be painted meanwhile.
+    auto : Counting or None
+        What was accepted unasked, while that is on.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -63,10 +73,57 @@ class Proposal:
     label: str = ""
     state: State = "none"
     stand_in: str = ""
+    class_name: str | None = None
+    refines: Annotation | None = None
+    auto: Counting | None = None
 
     @property
     def current(self) -> Candidate | None:
         return self.candidates[self.index] if self.candidates else None
+
+    def is_as_it_was(self, candidate: Candidate) -> bool:
+        """Whether the candidate is the shape that the annotation has already."""
+        return self.refines is not None and candidate.shape is self.refines.shape
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """What became of the clicks since they are accepted unasked.
+
+    Attributes
+    ----------
+    kept : int
+    missed : int
+        Nothing was found there, or it could not be asked.
+    waiting : int
+        Not answered yet.
+    """
+
+    kept: int = 0
+    missed: int = 0
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Click:
+    """Prompts that wait for their turn, and what was chosen when they were given."""
+
+    prompts: Prompts
+    scale: float
+    class_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Removal:
+    """A point that was taken away: what was left, and what was there before."""
+
+    left: Prompts
+    prompts: Prompts
+    candidates: tuple[Candidate, ...]
+    candidates_by: str
+    index: int
+    chip: Region | None
+    waiting: bool
 
 
 @dataclass(slots=True)
@@ -93,6 +150,8 @@ class PromptSession:
         are marked, and replaced when the segmenter answers.
     commit : callable
         Receives the kept candidate and its prompts on `accept`; says whether it was kept.
+    class_now : callable, optional
+        Gives the class that the user has chosen for what is kept next.
 
     Attributes
     ----------
@@ -100,10 +159,13 @@ class PromptSession:
         After anything that `proposal` shows has changed.
     answered : Signal()
         After a prompt (not a hover) was answered, also with nothing.
+    lost : Signal(int)
+        So many clicks that would have been accepted unasked will not be answered any more.
     """
 
     changed = Signal()
     answered = Signal()
+    lost = Signal(int)
 
     def __init__(
         self,
@@ -111,7 +173,9 @@ class PromptSession:
         segmenter: Segmenter,
         commit: Callable[[Candidate, Prompts], bool],
         stand_in: Segmenter | None = None,
+        class_now: Callable[[], str | None] = lambda: None,
     ) -> None:
+        self._class_now = class_now
         self._lane = jobs.lane("model")
         self._predictions = jobs.lane("predict")
         self._sketches = jobs.lane("sketch")
@@ -142,6 +206,14 @@ class PromptSession:
         self._candidates_by = self._hovered_by = ""
         self._accept_on_answer = False
         self._state: State = "none"
+        self._refined: Annotation | None = None
+        self._corrected = False
+        self._class_then: str | None = None
+        self._auto = False
+        self._clicks: deque[_Click] = deque()
+        self._click: _Click | None = None
+        self._removal: _Removal | None = None
+        self._auto_kept = self._auto_missed = 0
 
     # What is looked at
 
@@ -157,6 +229,7 @@ class PromptSession:
         """Look at another picture (or the same one displayed differently); drops the prompts."""
         self._stop()
         self._image, self._plane = image, plane
+        self._give_up_clicks()
         self.drop()
 
     def set_levels(self, image: Image) -> None:
@@ -167,6 +240,7 @@ class PromptSession:
         """Use another engine from the next prompt on; drops the prompts."""
         self._stop()
         self._segmenter = segmenter
+        self._give_up_clicks()
         self.drop()
 
     def set_stand_in(self, stand_in: Segmenter | None) -> None:
@@ -189,6 +263,7 @@ class PromptSession:
 
     def _stop(self) -> None:
         self._hover_fails = False
+        self._removal = None
         self._ahead.stop()
         self._sketch_ahead.stop()
         for job in self._asking:
@@ -213,7 +288,23 @@ class PromptSession:
             self._segmenter.title,
             self._state,
             self._hovered_by if self._preview else self._candidates_by,
+            self.class_name,
+            self._refined,
+            self._counting,
         )
+
+    @property
+    def class_name(self) -> str | None:
+        """The class of what will be kept: when it was clicked, what it had, or what is chosen now."""
+        now = self._class_now()
+        if self._refined is not None and now == self._class_then:
+            return self._refined.class_name
+        return now if self._click is None else self._click.class_name
+
+    @property
+    def refined(self) -> Annotation | None:
+        """The annotation whose shape is being refined."""
+        return self._refined
 
     @property
     def has_prompts(self) -> bool:
@@ -254,9 +345,13 @@ class PromptSession:
             return
         if not point.positive and not self._prompts:
             return
+        if self._auto and self._refined is None:
+            if point.positive:
+                self._clicked(Prompts((point,)), scale)
+            return
         self._scale = scale
         self._accept_on_answer = False
-        self._ask(self._prompts.with_point(point))
+        self._ask(self._to_correct().with_point(point))
 
     def add_box(self, box: BoxPrompt, scale: float, more: bool = False) -> None:
         """Replace the boxes by a dragged one, cut to the image, or add it (`more`); points stay."""
@@ -268,19 +363,195 @@ class PromptSession:
         if cut.is_empty:
             self.changed.emit()
             return
+        if self._auto and self._refined is None:
+            self._clicked(Prompts(boxes=(BoxPrompt(cut),)), scale)
+            return
         self._scale = scale
-        before = self._prompts.boxes if more else ()
-        self._ask(replace(self._prompts, boxes=(*before, BoxPrompt(cut))))
+        prompts = self._to_correct()
+        before = prompts.boxes if more else ()
+        self._ask(replace(prompts, boxes=(*before, BoxPrompt(cut))))
 
     def take_back(self) -> None:
-        """Remove the last point, else the last box."""
-        self._accept_on_answer = False
+        """Remove the last point, else the last box; of an annotation that is refined, then the rest.
+
+        Of clicks that wait to be accepted unasked, the last.
+        """
+        if self._clicks:
+            self._clicks.pop()
+            self.changed.emit()
+            return
         points, boxes = self._prompts.points, self._prompts.boxes
-        left = Prompts(points[:-1], boxes if points else boxes[:-1])
-        if any(point.positive for point in left.points) or left.boxes:
+        if points or boxes:
+            self._ask_what_is_left(points[:-1], boxes if points else boxes[:-1])
+        else:
+            self.drop()
+
+    def point_at(self, x: float, y: float, reach: float) -> int | None:
+        """The number of the point nearest to (x, y) and no farther than `reach`; image px."""
+        away = [math.hypot(point.x - x, point.y - y) for point in self._prompts.points]
+        nearest = min(range(len(away)), key=away.__getitem__, default=None)
+        return nearest if nearest is not None and away[nearest] <= reach else None
+
+    def remove_point(self, index: int) -> None:
+        """Ask again without one of the points; not one that is accepted unasked."""
+        if self._click is not None:
+            return
+        before, points = self._prompts, self._prompts.points
+        answer = self._candidates, self._candidates_by, self._index, self._chip, self._waiting
+        self._ask_what_is_left((*points[:index], *points[index + 1 :]), before.boxes)
+        self._removal = _Removal(self._prompts, before, *answer)
+
+    def put_back(self) -> None:
+        """Make undone that a point was removed, with the candidate that was shown then."""
+        was, self._removal = self._removal, None
+        if was is None or was.left != self._prompts:
+            return
+        if was.waiting:
+            self._ask(was.prompts, was.chip)
+            return
+        self._generation += 1
+        for job in self._asking:
+            job.cancel()
+        self._asking, self._hovered, self._hovering, self._waiting = [], (), False, False
+        self._prompts, self._chip = was.prompts, was.chip
+        self._candidates, self._candidates_by, self._index = was.candidates, was.candidates_by, was.index
+        self._refresh_state()
+        self.changed.emit()
+
+    def move_point(self, index: int, x: float, y: float) -> None:
+        """Ask again with one of the points elsewhere; it stays inside the image."""
+        if self._image is None or self._click is not None or not _inside(x, y, self._image):
+            return
+        points = self._prompts.points
+        moved = points[index]._replace(x=x, y=y)
+        self._accept_on_answer = False
+        self._ask(replace(self._to_correct(), points=(*points[:index], moved, *points[index + 1 :])))
+
+    def _ask_what_is_left(self, points: tuple[PointPrompt, ...], boxes: tuple[BoxPrompt, ...]) -> None:
+        self._accept_on_answer = False
+        left = replace(self._prompts, points=points, boxes=boxes)
+        if any(point.positive for point in points) or boxes or left.prior is not None:
             self._ask(left)
         else:
             self.drop()
+
+    # Refining what is there
+
+    def refine(self, annotation: Annotation, scale: float) -> None:
+        """Make an area the prompt again; `accept` gives it the shape of the candidate.
+
+        Its prompts come back as far as they still fit it. It is shown as it is, and what the
+        engine makes of it comes after that; clicks correct what is shown.
+
+        Parameters
+        ----------
+        annotation : Annotation
+        scale : float
+            Image px per screen px.
+        """
+        if self._image is None or annotation.shape.kind is not ShapeKind.AREA:
+            return
+        self._give_up_clicks()
+        self._reset()
+        self._scale = scale
+        self._refined, self._class_then = annotation, self._class_now()
+        told = prompts_of(annotation.provenance, annotation.shape, self._image.size)
+        self._ask(replace(told, prior=annotation.shape))
+
+    def _to_correct(self) -> Prompts:
+        """The prompts to add to; from the first correction on, the prior is what was shown then."""
+        if self._refined is None or self._corrected:
+            return self._prompts
+        self._corrected = True
+        shown = self._candidates[self._index] if self._candidates else None
+        return replace(self._prompts, prior=shown.shape) if shown is not None else self._prompts
+
+    def _as_it_was(self) -> tuple[Candidate, ...]:
+        """The annotation as a candidate, as long as nothing was corrected."""
+        if self._refined is None or self._corrected or self._chip is None:
+            return ()
+        told = self._refined.provenance
+        score = told.get("score")
+        return (
+            Candidate(
+                self._refined.shape,
+                float(score) if isinstance(score, int | float) else 1.0,
+                self._chip,
+                engine=str(told.get("engine", "")),
+            ),
+        )
+
+    # Accepting unasked
+
+    @property
+    def auto(self) -> bool:
+        """Every click and box is accepted when the engine has answered; none is lost meanwhile."""
+        return self._auto
+
+    @auto.setter
+    def auto(self, on: bool) -> None:
+        if on == self._auto:
+            return
+        self._auto = on
+        self._auto_kept = self._auto_missed = 0
+        if on and self._prompts and self._refined is None:
+            self.accept_when_ready()
+        self.changed.emit()
+
+    @property
+    def _counting(self) -> Counting | None:
+        if not self._auto:
+            return None
+        return Counting(self._auto_kept, self._auto_missed, self._waiting_clicks)
+
+    @property
+    def _waiting_clicks(self) -> int:
+        return len(self._clicks) + (self._click is not None)
+
+    def count_kept(self, kept: int) -> None:
+        """So many of what was accepted unasked are still there."""
+        if kept != self._auto_kept:
+            self._auto_kept = kept
+            self.changed.emit()
+
+    def _clicked(self, prompts: Prompts, scale: float) -> None:
+        self._clicks.append(_Click(prompts, scale, self._class_now()))
+        self._next_click()
+        self.changed.emit()
+
+    def _next_click(self) -> None:
+        if self._clicks and not self._prompts:
+            self._click = self._clicks.popleft()
+            self._scale = self._click.scale
+            self._accept_on_answer = True
+            self._ask(self._click.prompts)
+
+    def _conclude(self, failed: bool) -> None:
+        """The engine has answered: accept if that was asked for, and go on with the next click."""
+        if not self._accept_on_answer:
+            return
+        self._accept_on_answer = False
+        unasked, found = self._click is not None, bool(self._candidates)
+        kept = not failed and self.accept()
+        if not unasked:
+            return
+        self._auto_kept += kept
+        self._auto_missed += not kept
+        if not kept:
+            refused = found and not failed
+            if refused or self._segmenter.has_failed:  # the others would fare no better
+                self._auto_missed += len(self._clicks)
+                self._clicks.clear()
+            self._reset()
+        self._next_click()
+
+    def _give_up_clicks(self) -> None:
+        """What waits is missed: it was meant for what is not looked at any more."""
+        lost, self._click = self._waiting_clicks, None
+        self._clicks.clear()
+        if lost:
+            self._auto_missed += lost
+            self.lost.emit(lost)
 
     def cycle(self, step: int = 1) -> None:
         """Show the next candidate."""
@@ -292,9 +563,11 @@ class PromptSession:
         """Hand the shown candidate to the document; False when there is none."""
         if not self.can_accept:
             return False
-        if not self._commit(self._candidates[self._index], self._prompts):
+        chosen = self._candidates[self._index]
+        as_it_was = self._refined is not None and chosen.shape is self._refined.shape
+        if not as_it_was and not self._commit(chosen, self._prompts):
             return False
-        self.drop()
+        self._begin_anew()
         return True
 
     def accept_when_ready(self) -> None:
@@ -305,7 +578,11 @@ class PromptSession:
             self.accept()
 
     def drop(self) -> None:
-        """Forget the prompts and the candidate."""
+        """Forget the prompts, the candidate and the clicks that wait."""
+        self._clicks.clear()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._reset()
         self._refresh_state()
         self.changed.emit()
@@ -355,6 +632,8 @@ class PromptSession:
         self._index = self._widened = 0
         self._box = self._chip = self._hover_at = None
         self._hovering = self._waiting = self._gave_up = self._sketched = self._accept_on_answer = False
+        self._refined = self._click = None
+        self._corrected = False
 
     @property
     def _preview(self) -> bool:
@@ -365,11 +644,13 @@ class PromptSession:
         self._generation += 1
         image = self._image
         if chip is None:
-            chip = self._segmenter.chip(image, prompts, chip_downsample(self._scale), self._chip)
+            chip = self._segmenter.chip(image, prompts, self._downsample, self._chip)
         for job in self._asking:
             job.cancel()
         self._asking = []
         self._prompts, self._chip, self._hovered = prompts, chip, ()
+        if not self._candidates:
+            self._candidates = self._as_it_was()
         self._waiting, self._sketched, self._gave_up = True, False, False
         warm = self._segmenter.is_warm(image, chip, self._plane)
         self.counts.warm += warm
@@ -382,6 +663,13 @@ class PromptSession:
             self._sketch(prompts, chip)
         self._refresh_state()
         self.changed.emit()
+
+    @property
+    def _downsample(self) -> float:
+        downsample = chip_downsample(self._scale)
+        if self._refined is None:
+            return downsample
+        return refining_downsample(self._refined.shape.bounds, downsample)
 
     def _predict(self) -> None:
         """Ask the prompts that wait on the chip, which is encoded now."""
@@ -412,11 +700,12 @@ class PromptSession:
 
     def _give_up(self) -> None:
         """The chip could not be encoded, which was told; what the stand-in found stays."""
-        self._waiting = self._accept_on_answer = False
+        self._waiting = False
         self._gave_up = True
         if not self._sketched and not self._widened:
-            self._candidates = ()
+            self._candidates = self._as_it_was()
         self.counts.answered += 1
+        self._conclude(failed=True)
         self._refresh_state()
         self.changed.emit()
         self.answered.emit()
@@ -456,15 +745,15 @@ class PromptSession:
         self._waiting = False
         self._refresh_state()
         self.counts.answered += 1
-        if self._accept_on_answer:
-            self._accept_on_answer = False
-            if not failed:
-                self.accept()
+        self._conclude(failed)
         self.changed.emit()
         self.answered.emit()
 
     def _show(self, candidates: list[Candidate] | None, stand_in: str = "") -> None:
-        self._candidates = tuple(candidates or ())
+        found, as_it_was = candidates or [], self._as_it_was()
+        if as_it_was:  # the engine's first answer is the nearest to the prior
+            found = sorted(found, key=lambda one: -one.score)
+        self._candidates = (*as_it_was, *found)
         self._candidates_by = stand_in if candidates else ""
         self._index = 0
 

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -59,6 +59,9 @@ class Setting:
         return isinstance(value, type(self.default))
 
 
+PAGES = ("View", "Tools", "Segment", "Model", "Documents", "3D", "Server")
+"""Pages of the preferences, in their order."""
+
 SETTINGS = {
     row.name: row
     for row in (
@@ -73,6 +76,8 @@ SETTINGS = {
         ),
         Setting("scale_bar", "View", "Scale bar", "switch", True, "Show a scale bar in the picture"),
         Setting("overview", "View", "Overview", "switch", True, "Show where the view is on the whole image"),
+        Setting("rulers", "View", "Rulers", "switch", False, "Show lengths along the edges of the picture"),
+        Setting("names", "View", "Show names", "switch", False, "Write the names of annotations beside them"),
         Setting("annotations", "View", "Show annotations", "switch", True, "Paint the annotations"),
         Setting("fill", "View", "Fill annotations", "switch", False, "Paint annotations filled"),
         Setting(
@@ -87,12 +92,49 @@ SETTINGS = {
             unit="%",
         ),
         Setting(
+            "return_to_move",
+            "Tools",
+            "Back to Move after drawing",
+            "switch",
+            True,
+            "What was drawn can be moved and changed at once; off, the tool draws the next one",
+        ),
+        Setting(
+            "brush_px",
+            "Tools",
+            "Brush diameter",
+            "number",
+            50,
+            "On the screen, so that the brush is finer when zoomed in; Alt+wheel changes it, too",
+            low=10,
+            high=500,
+            unit="px",
+        ),
+        Setting(
+            "wand_sensitivity",
+            "Tools",
+            "Wand tolerance",
+            "number",
+            2.0,
+            "How far colors may differ from the one under the cursor, in standard deviations around it",
+            low=0.1,
+            high=20,
+        ),
+        Setting(
             "hover",
             "Segment",
             "Preview under the cursor",
             "switch",
             True,
             "Show what a click would give before it is made",
+        ),
+        Setting(
+            "auto_accept",
+            "Segment",
+            "Keep every click at once",
+            "switch",
+            False,
+            "For counting: what a click or box finds is kept when the model has answered, without Enter",
         ),
         Setting(
             "outline_tolerance",
@@ -200,6 +242,14 @@ SETTINGS = {
             "Mark where the model answers at once",
         ),
         Setting(
+            "restore_session",
+            "Documents",
+            "Open what was open last",
+            "switch",
+            True,
+            "Start with the image or project of the last time, where it was looked at",
+        ),
+        Setting(
             "undo_mb",
             "Documents",
             "Memory for undo",
@@ -254,8 +304,19 @@ SETTINGS = {
         Setting("engine3d", "", "The 3D engine chosen last", "memory", ""),
         Setting("options3d", "", "What was asked of a 3D engine last", "memory", {}),
         Setting("recon", "", "What 3D engines were told", "memory", {}),
+        Setting(
+            "hidden_measurements",
+            "",
+            "Columns that the measurement table does not show",
+            "memory",
+            ["aspect", "height", "holes", "parts", "vertices", "width"],
+        ),
+        Setting("recent_commands", "", "Commands chosen last in the palette", "memory", []),
         Setting("recent", "", "Recent files", "memory", []),
+        Setting("session", "", "What was open last", "memory", {}),
+        Setting("shaping", "", "What shapes were changed by last", "memory", {}),
         Setting("projects", "", "Where the annotations of an image were saved", "memory", {}),
+        Setting("properties", "", "Whether the properties are unfolded", "memory", True),
         Setting("window", "", "Window layout", "memory", {}),
         Setting("folder", "", "Folder of the last file dialog", "memory", ""),
     )
@@ -337,6 +398,25 @@ class Settings:
         text = str(path)
         self._change("recent", lambda known: [text, *(p for p in known if p != text)][:12])
 
+    def remember_command(self, name: str) -> None:
+        """Put a command on top of those of the palette."""
+        self._change("recent_commands", lambda known: [name, *(one for one in known if one != name)][:8])
+
+    def forget_files(self) -> None:
+        """Empty the list of recent files."""
+        self._change("recent", lambda known: [])
+
     def remember_project(self, image: Path, project: Path) -> None:
         """Note where the annotations of an image are from now on."""
-        self._change("projects", lambda known: {**known, str(image): str(project)})
+        self.remember_projects({image: project})
+
+    def remember_projects(self, projects: Mapping[Path, Path | None]) -> None:
+        """The same for several images; None where an image has no such file any more."""
+        new = {str(image): str(project) if project else None for image, project in projects.items()}
+        known = self["projects"]
+        if any(known.get(image) != project for image, project in new.items()):
+            self._change("projects", lambda known: _without_gone({**known, **new}))
+
+
+def _without_gone(known: Mapping[str, str | None]) -> dict[str, str]:
+    return {image: project for image, project in known.items() if project}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import math
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,38 +19,44 @@ from typing import Any, Literal, Protocol
 from psygnal import Signal
 
 from samdesk import paths
-from samdesk.domain.columns import LOCKED, Annotation, AnnotationClass, Table
+from samdesk.domain.columns import LOCKED, AnnotationClass, Table
 from samdesk.domain.document import Document, Selection
 from samdesk.domain.errors import SamdeskError
 from samdesk.domain.geometry import Bounds, Plane, Region, Shape
 from samdesk.domain.history import Edit, History
-from samdesk.domain.outline import simplify
-from samdesk.domain.prompts import Candidate, Prompts
 from samdesk.domain.tasks import Task
-from samdesk.formats.geojson import Imported, read_geojson, write_geojson
-from samdesk.formats.project import ImageReference, ProjectStore
+from samdesk.formats.exchange import is_annotations, is_label_export
+from samdesk.formats.project import DamagedError, ImageReference, ProjectStore, folder_of
 from samdesk.images.contrast import Display
 from samdesk.images.pyramid import build_pyramid, needs_pyramid
 from samdesk.images.source import ImageSource, PixelSize
 from samdesk.images.tiles import BlockCache
-from samdesk.sdk import Image, MaskOptions, Segmenter, chip_downsample, open_image, provenance
+from samdesk.sdk import Image, MaskOptions, Segmenter, chip_downsample, open_image
 from samdesk.weights import GatedError, Registry
 
+from .classes import Classes
 from .downloads import Downloads, Offer
+from .editing import Editing
+from .exchange import Exchange, without_locked
 from .finding import ExampleTool, FindSession
 from .jobs import Job, Jobs
-from .journal import PROJECT_SUFFIX, Journal, autosave_dir
+from .journal import PROJECT_SUFFIX, Journal, State, autosave_dir
+from .keeping import Keeping
+from .looking import LookedAt
+from .measuring import Measuring
 from .models import CLASSICAL, Models
 from .precompute import Preparing, visible_ready_chips
+from .project import Projects
 from .reconstruction import Reconstructions, SceneObject
 from .recovery import Mark
-from .review import Review
+from .refining import Refining
+from .review import Batch, Review
 from .serving import Serving, Start
 from .session import PromptSession
 from .settings import Settings
-from .tools import TOOLS, Sketch, Tool
-
-GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
+from .showing import Showing
+from .snapshots import Snapshots
+from .tools import DRAWING, TOOLS, Sketch, Tool
 
 MASK_SETTINGS = ("candidates", "mask_percent", "min_area", "smooth")
 """Settings that decide how an answer becomes a shape."""
@@ -57,8 +64,14 @@ MASK_SETTINGS = ("candidates", "mask_percent", "min_area", "smooth")
 NOT_SET_UP = ("start", "missing_module", "missing_weights")
 """Kinds of a `WorkerError` that the settings of the 3D engines can put right."""
 
+FIRST = 100
+"""Listeners are told in the order of their priority, this one before all that have none."""
+
+QUICK_S = 0.2
+"""So long closing waits for edits that are being written before it says so."""
+
 FLUSH_S = 5.0
-"""How long closing waits for edits that are being written."""
+"""So long where nobody can be asked."""
 
 
 Server = Callable[["Workspace", Callable[[str], None]], Job[None]]
@@ -93,9 +106,18 @@ class Ask(Protocol):
     """Questions that only a person can answer."""
 
     def open_files(self, title: str, filters: str) -> list[Path]: ...
+    def open_folder(self, title: str) -> Path | None: ...
+    def new_folder(self, title: str, name: str) -> Path | None:
+        """Where a folder of that name, or of another one, shall be made."""
+        ...
+
     def save_file(self, title: str, name: str, filters: str) -> Path | None: ...
     def choose(self, text: str, hint: str, options: Iterable[str]) -> int | None:
         """Index of the chosen option, None when the question was dismissed."""
+        ...
+
+    def wait(self, text: str, until: Callable[[], bool]) -> bool:
+        """Say what goes on until it has ended; False when the user would rather not wait for that."""
         ...
 
 
@@ -105,6 +127,7 @@ class _Opened:
     store: ProjectStore
     table: Table
     classes: tuple[AnnotationClass, ...]
+    meta: Mapping[str, Any]
 
     def close(self) -> None:
         self.image.close()
@@ -164,17 +187,28 @@ class Workspace:
         self.plane = Plane()
         self.journal: Journal | None = None
         self.active_class: str | None = None
+        self.showing = Showing(self)
+        self.classes = Classes(self)
+        self.snapshots = Snapshots(self)
+        self.looking = LookedAt()
+        self.project = Projects(self)
         self._opening: Path | None = None
         self._import_later: list[Path] = []
         self._levels: Job[ImageSource] | None = None
+        self.scale = 1.0
+        self.selecting = False
+        self._tools: dict[str, Tool] = {}
         self._new_document()
         self.embeddings = segmenter.cache
         self.embeddings.later = lambda write: jobs.lane("io").submit(lambda task: write(), priority=9)
         self._stand_in = segmenter
-        self.session = PromptSession(jobs, segmenter, self._keep)
+        self.keeping = Keeping(self)
+        self.session = PromptSession(jobs, segmenter, self.keeping.keep, class_now=lambda: self.active_class)
+        self.session.auto = settings["auto_accept"]
         self.session.hover_enabled = settings["hover"]
         self.session.options = _mask_options(settings)
         self.session.set_stand_in(segmenter if settings["stand_in"] else None)
+        self.session.lost.connect(self._clicks_lost)
         self.models = Models(jobs, settings, self.session, segmenter, self.embeddings, registry)
         self.models.failed.connect(lambda error: self.notice.emit(Notice("error", error.message, error.hint)))
         self._downloads: Downloads | None = None
@@ -182,11 +216,20 @@ class Workspace:
         self.preparing = Preparing(jobs)
         self.models.changed.connect(self._model_changed)
         self.preparing.finished.connect(lambda text: self.notice.emit(Notice("info", text)))
-        self.review = Review(self._keep_found)
+        self.review = Review(self.keeping.keep_found)
+        self.refining = Refining(self)
+        self.refining.finished.connect(lambda text: self.notice.emit(Notice("info", text)))
         self.reconstructions = Reconstructions(self)
+        self.exchange = Exchange(self)
+        self.exchange.told.connect(
+            lambda level, text, hint, command: self.notice.emit(Notice(level, text, hint, command))
+        )
+        self.editing = Editing(self)
+        self.measuring = Measuring(self)
+        self.editing.told.connect(lambda level, text, hint: self.notice.emit(Notice(level, text, hint)))
         self.finding = FindSession(jobs, segmenter, self.review, lambda: self.document.snapshot())
         self.finding.options = self.session.options
-        self._tools: dict[str, Tool] = {name: spec.make(self) for name, spec in TOOLS.items()}
+        self._tools = {name: spec.make(self) for name, spec in TOOLS.items()}
         self._tools["example"] = ExampleTool(self.finding, positive=True)
         self._tools["counterexample"] = ExampleTool(self.finding, positive=False)
         self.tool_name = "segment"
@@ -197,6 +240,9 @@ class Workspace:
         self.mark = Mark(paths.state_dir() / "windows")
         jobs.failed.connect(self._job_failed)
         settings.changed.connect(self._setting_changed)
+        self.image_changed.connect(self._refresh_tool)
+        self.plane_changed.connect(self._refresh_tool)
+        self.classes.hidden_changed.connect(self._refresh_tool)
 
     @property
     def downloads(self) -> Downloads:
@@ -208,60 +254,162 @@ class Workspace:
     def _starter(self, load_server: Callable[[], Server] | None) -> Callable[[], Start] | None:
         return None if load_server is None else lambda: partial(load_server(), self)
 
+    def tell(
+        self,
+        level: Literal["info", "warning", "error"],
+        text: str,
+        hint: str = "",
+        command: str = "",
+        about: str = "",
+    ) -> None:
+        """Give the user a message; the parameters are those of a `Notice`."""
+        self.notice.emit(Notice(level, text, hint, command, about))
+
     # Opening and closing
 
     def open(self, path: Path) -> None:
-        """Open an image, a project or a GeoJSON file, by its name. Returns at once."""
+        """Open an image, a project or a file with annotations, by its name. Returns at once."""
         path = path.expanduser().absolute()
         if path == self._opening:
             return
-        if _is_geojson(path) and path.is_file():
+        folder = folder_of(path)
+        if folder is not None:
+            self.project.open(folder, path.stem if path.suffix == PROJECT_SUFFIX else "")
+        elif path.exists() and is_annotations(path):
             if self._opening is not None:
                 self._import_later.append(path)
             else:
-                self.import_geojson(path)
+                self.exchange.import_files([path])
         elif path.suffix.lower() == PROJECT_SUFFIX:
             self._open_project(path)
         elif self.image is not None and self.image.source.path == path:
             self.notice.emit(Notice("info", f"{path.name} is already open."))
+        elif self.image is not None and self.ask is not None and is_label_export(path):
+            self._ask_about_labels(path, self.image.source.name, self.ask)
         else:
-            self._open_image(path, self.store_path(path))
+            self._open_at_home(path)
+
+    def _open_at_home(self, path: Path) -> None:
+        """Open an image with the annotations it has: in its project, unless another one is open."""
+        store = self.project.store_of(path) or self.store_path(path)
+        folder = folder_of(store)
+        if folder is None or self.project.is_open or not path.exists():
+            self._open_image(path, store)
+            return
+        self._opening = path
+
+        def alone() -> None:
+            if self._opening == path:
+                self._open_image(path, self.store_path(path))
+
+        self.project.open(folder, store.stem, alone)
+
+    def open_kept(self, image: Path, annotations: Path) -> None:
+        """Open an image whose annotations are in this file. Returns at once."""
+        self._open_image(image, annotations)
+
+    def open_last(self) -> None:
+        """Open what was open when the last window was closed, where it was left. Returns at once."""
+        kept = self.settings["session"]
+        project, image = (str(kept.get(name) or "") for name in ("project", "image"))
+        has_project = bool(project) and Path(project).exists()
+        if has_project:
+            self.project.open(Path(project), str(kept.get("shown") or ""))
+        if image and Path(image).exists() and not kept.get("shown"):
+            self.looking.go_on = True
+            if has_project:  # beside which it was shown, whatever project it is in
+                self.open_kept(Path(image), self.store_path(Path(image)))
+            else:
+                self.open(Path(image))
+
+    def _remember_session(self) -> None:
+        """Note what is open, for the next start."""
+        folder, image = self.project.folder, self.image
+        self.settings["session"] = {
+            "project": str(folder.path) if folder else "",
+            "shown": self.project.current,
+            "image": str(image.source.path) if image else "",
+        }
 
     def open_all(self, files: Iterable[Path]) -> None:
-        """Open the first image, and import the GeoJSON files into it."""
-        given = sorted(files, key=_is_geojson)
-        images = [path for path in given if not _is_geojson(path)]
-        for path in (*images[:1], *given[len(images) :]):
-            self.open(path)
+        """Open the first image, and import the files with annotations into it."""
+        given = sorted(files, key=is_annotations)
+        images = [path for path in given if not is_annotations(path)]
+
+        def open_first() -> None:
+            for path in (*images[:1], *given[len(images) :]):
+                self.open(path)
+
+        if len(images) > 1 and self.project.editable:
+            self.project.add_images(images, open_first)
+            return
+        open_first()
         if len(images) > 1:
             left = ", ".join(path.name for path in images[1:4])
-            self.notice.emit(Notice("info", f"A window shows one image: {left} was not opened."))
+            text = f"A window shows one image: {left} was not opened."
+            self.tell("info", text, "A project holds several: File, Project, New Project.")
 
     def store_path(self, image: Path) -> Path:
         """Where the annotations of this image are kept: as the user saved them, else in the data folder."""
         saved = self.settings["projects"].get(str(image))
-        if saved and Path(saved).exists():
+        # of an image in a project without annotations there is no file yet
+        if saved and (Path(saved).exists() or folder_of(Path(saved))):
             return Path(saved)
         digest = hashlib.sha256(str(image).encode()).hexdigest()[:12]
         return autosave_dir() / f"{image.stem[:60]}-{digest}{PROJECT_SUFFIX}"
+
+    def _ask_about_labels(self, path: Path, shown: str, ask: Ask) -> None:
+        """A label image that was exported is a picture, and annotations too."""
+        hint = f"Its objects can be added to {shown}."
+        options = ("Import as Annotations", "Open as an Image")
+        answer = ask.choose(f"{path.name} is a label image that was exported.", hint, options)
+        if answer == 0:
+            self.exchange.import_files([path])
+        elif answer == 1:
+            self._open_at_home(path)
 
     def _open_project(self, path: Path) -> None:
         if self.journal is not None and self.journal.path == path:
             self.notice.emit(Notice("info", f"{path.name} is already open."))
             return
 
-        def find(task: Task) -> Path:
-            store = ProjectStore.open(path, read_only=True)
-            try:
-                return _image_of(store)
-            finally:
-                store.close()
+        def find(task: Task) -> tuple[ImageReference | None, bool]:
+            with self._offering(path), ProjectStore.open(path, read_only=True) as store:
+                known = store.image
+                return known, known is not None and known.path.exists()
 
-        def found(job: Job[Path]) -> None:
-            if job.state == "done" and job.result is not None:
-                self._open_image(job.result, path)
+        def found(job: Job[tuple[ImageReference | None, bool]]) -> None:
+            if isinstance(job.error, DamagedError):
+                self.snapshots.offer(path, job.error, lambda: self._open_project(path))
+            if job.state != "done" or job.result is None:
+                return
+            known, is_there = job.result
+            if known is not None and is_there:
+                self._open_image(known.path, path)
+            else:
+                self._locate_image(path, known)
 
         self.jobs.lane("journal").submit(find, done=found)
+
+    @contextmanager
+    def _offering(self, project: Path) -> Iterator[None]:
+        """On the journal's lane: look for a snapshot when the project turns out to be damaged."""
+        try:
+            yield
+        except DamagedError as error:
+            self.snapshots.look_for(project, error)
+            raise
+
+    def _locate_image(self, project: Path, known: ImageReference | None) -> None:
+        """Ask where the image of a project is now."""
+        where = str(known.path) if known else "none is noted"
+        text = f"The image of {project.name} was not found: {where}."
+        if self.ask is None or self.ask.choose(text, "Where is it now?", ("Locate Image…",)) != 0:
+            self.tell("error", text, "Put it back, or open the project again and locate it.")
+            return
+        name = known.name if known else "the image"
+        for path in self.ask.open_files(f"Locate {name}", "All files (*)")[:1]:
+            self._open_image(path.absolute(), project)
 
     def _open_image(self, path: Path, store: Path) -> None:
         blocks = self.blocks
@@ -273,6 +421,7 @@ class Workspace:
             else:
                 self._end_opening(path)
                 self._import_later.clear()
+                self.looking.go_on = False
 
         self.jobs.lane("io").submit(
             lambda task: open_image(path, blocks=blocks),
@@ -287,19 +436,22 @@ class Workspace:
         def load(task: Task) -> _Opened:
             store = None
             try:
-                store = ProjectStore.open(path, create=True)
-                loaded = store.load(task)
+                with self._offering(path):
+                    store = ProjectStore.open(path, create=True)
+                    loaded = store.load(task)
             except BaseException:
                 image.close()
                 if store is not None:
                     store.close()
                 raise
-            return _Opened(image, store, loaded.table, loaded.classes)
+            return _Opened(image, store, loaded.table, loaded.classes, loaded.meta)
 
         def loaded(job: Job[_Opened]) -> None:
             self._end_opening(image.source.path)
             if job.state == "cancelled":
                 image.close()
+            if isinstance(job.error, DamagedError):
+                self.snapshots.offer(path, job.error, lambda: self._open_image(image.source.path, path))
             self._opened(job)
 
         self.jobs.lane("journal").submit(
@@ -316,23 +468,28 @@ class Workspace:
         opened = job.result
         if not self.may_close():
             opened.close()
+            self._import_later.clear()
+            self.looking.go_on = False
             return
         self._close_image()
-        self.image, self.plane = opened.image, Plane()
+        self.image, self.plane = self.showing.opened(opened.image, opened.meta), Plane()
         self.journal = Journal(self.jobs, opened.store)
         self.journal.changed.connect(self.saved_changed.emit)
         self._new_document()
         self.document.replace_all(opened.table, opened.classes or None)
-        self.document.changed.connect(self._edited)
+        # the first to be told: what is on the screen is safe already
+        self.document.changed.connect(self._edited, priority=FIRST)
+        self.looking.opened(opened.meta)
+        self.classes.opened(opened.meta)
         self._look_at_image()
         self.image_changed.emit()
         self._tell_about_store(opened)  # before the store is told about this image
         self._remember()
+        self.showing.keep()
         self._build_levels()
         self.reconstructions.document_opened()
         later, self._import_later = self._import_later, []
-        for path in later:
-            self.import_geojson(path)
+        self.exchange.import_files(later)
 
     def _end_opening(self, path: Path) -> None:
         if self._opening == path:
@@ -343,19 +500,26 @@ class Workspace:
         assert self.journal is not None
         source = self.image.source
         self.settings.remember_file(source.path)
-        self.mark.set(source.path)
+        self.mark.set(source.path, self.journal.path)
         self.journal.note_image(
             ImageReference(source.path, source.name, source.identity, source.width, source.height)
         )
 
     def _tell_about_store(self, opened: _Opened) -> None:
         name, count = opened.image.source.name, len(opened.table)
-        known = opened.store.image
+        known, source = opened.store.image, opened.image.source
+        if opened.store.lost:
+            lost = ", ".join(opened.store.lost)
+            self.tell(
+                "warning",
+                f"samdesk did not close properly last time. Not kept of {name}: {lost}.",
+                f"The other {count:,} annotations are here.",
+            )
         if opened.store.read_only:
             self.notice.emit(
                 Notice("warning", f"{opened.store.path.name} is open for reading only.", opened.store.reason)
             )
-        elif opened.store.recovered:
+        elif opened.store.recovered and not opened.store.lost:
             self.notice.emit(
                 Notice(
                     "info",
@@ -363,7 +527,7 @@ class Workspace:
                     f"{name} are here.",
                 )
             )
-        if known is not None and known.identity != opened.image.source.identity:
+        if known is not None and not _is_same(known, source):
             self.notice.emit(
                 Notice(
                     "warning",
@@ -397,6 +561,8 @@ class Workspace:
         self.document = Document()
         self.selection = Selection(self.document)
         self.history = History(self.document, limit_bytes=int(self.settings["undo_mb"]) << 20)
+        self.document.changed.connect(self._refresh_tool)
+        self.selection.changed.connect(self._refresh_tool)
 
     def _close_image(self) -> None:
         self.preparing.stop()
@@ -409,6 +575,7 @@ class Workspace:
         self.image = self.journal = None
         if journal is not None:
             self.document.changed.disconnect(self._edited)
+            self.looking.keep(journal)
             journal.close()
         if image is not None:
             self.jobs.lane("io").submit(lambda task: image.close())
@@ -419,21 +586,52 @@ class Workspace:
             return
         self._close_image()
         self._new_document()
+        self.classes.opened({})
         self.mark.set(None)
         self.image_changed.emit()
 
     def may_close(self) -> bool:
-        """Whether nothing would be lost by closing the image; asks when edits cannot be saved."""
-        journal = self.journal
-        while journal is not None and not journal.flush(FLUSH_S):
-            if self.ask is None:
+        """Whether the image may be closed; asks when something was found and not kept yet, or edits
+        cannot be written, or take long."""
+        return self._may_drop_found() and self._may_close_journal()
+
+    def _may_drop_found(self) -> bool:
+        """Whether the search may be given up and the review ended; asks, and may keep what is ticked."""
+        ask, review = self.ask, self.review
+        if ask is None or self.image is None or not (self.finding.busy or len(review.ticked())):
+            return True
+        name, ticked, busy = self.image.source.name, len(review.ticked()), self.finding.busy
+        hint = "The search is still running, and ends." if busy else "What is not kept is lost."
+        if not ticked:
+            if ask.choose(f"The search in {name} is still running.", "It ends.", ("Stop It",)) != 0:
                 return False
-            what = "1 change" if journal.unsaved == 1 else f"{journal.unsaved:,} changes"
-            answer = self.ask.choose(
-                f"{what} could not be saved in {journal.path.name}.",
-                "Make room on the disk and try again, or export the annotations first.",
-                ("Try Again", "Close Without Saving"),
-            )
+            self.finding.stop()
+            review.clear()
+            return True
+        are = "candidate in {} is" if ticked == 1 else "candidates in {} are"
+        text = f"{ticked:,} {are.format(name)} ticked and not kept yet."
+        answer = ask.choose(text, hint, ("Keep the Ticked", "Drop"))
+        if answer is None:
+            return False
+        self.finding.stop()
+        if answer == 0 and len(review.ticked()):
+            return review.accept()
+        review.clear()
+        return True
+
+    def _may_close_journal(self) -> bool:
+        journal, ask = self.journal, self.ask
+        if journal is None or ask is None or self.image is None:
+            return journal is None or journal.flush(FLUSH_S)
+        name = self.image.source.name
+        while not journal.flush(QUICK_S):
+            what = f"{_changes(journal.unsaved) if journal.unsaved else 'the annotations'} of {name}"
+            if journal.busy:
+                if not ask.wait(f"Writing {what}", lambda: not journal.busy):
+                    return False
+                continue
+            hint, close = _what_becomes_of(journal.unsaved, journal.unsafe)
+            answer = ask.choose(f"{what} could not be written to the disk.", hint, ("Try Again", close))
             if answer is None:
                 return False
             if answer == 1:
@@ -442,10 +640,13 @@ class Workspace:
 
     def close(self) -> None:
         """End of the window: everything accepted is on disk when this returns."""
+        self._remember_session()
         self.serving.close()
+        journal = self.journal
         self._close_image()
+        self.project.close()
         self.reconstructions.close()
-        self.jobs.lane("journal").flush(timeout=30.0)
+        (journal or self.jobs.lane("journal")).flush(30.0)
         self.mark.remove()
         self.jobs.close()
 
@@ -455,6 +656,11 @@ class Workspace:
     def pixel_size(self) -> PixelSize | None:
         """Of the open image, where it says."""
         return self.image.pixel_size if self.image else None
+
+    @property
+    def hidden(self) -> frozenset[str | None]:
+        """Names of the classes that are not shown."""
+        return self.classes.hidden
 
     @property
     def editable(self) -> bool:
@@ -470,45 +676,50 @@ class Workspace:
             self.history.do(edit)
         return True
 
-    def _keep(self, candidate: Candidate, prompts: Prompts) -> bool:
-        if self.image is None:
-            return False
-        shape = simplify(candidate.shape, self.settings["outline_tolerance"])
-        annotation = Annotation(
-            shape=shape,
-            class_name=self.active_class,
-            plane=self.plane,
-            provenance=provenance(candidate, prompts),
-        )
-        if not self.do(self.document.adding([annotation], "Add annotation")):
-            return False
-        self.selection.set([annotation.id])
-        return True
+    def review_imported(self, table: Table, title: str) -> None:
+        """Look through annotations of a file before they are added as one step. Returns at once.
 
-    def _keep_found(self, candidates: list[Candidate]) -> bool:
-        tolerance, prompts = self.settings["outline_tolerance"], self.finding.asked
-        found = [
-            Annotation(
-                shape=simplify(one.shape, tolerance),
-                class_name=self.active_class,
-                plane=self.review.plane,
-                provenance=provenance(one, prompts),
-            )
-            for one in candidates
-        ]
-        count = f"{len(found):,} annotations" if len(found) > 1 else "annotation"
-        return self.do(self.document.adding(found, f"Add {count}"))
+        They keep ids, classes and measurements; one whose id is here already takes the place of
+        that annotation when it is kept.
+
+        Parameters
+        ----------
+        table : Table
+        title : str
+            Of the step: "Import cells.geojson".
+        """
+        document, known = self.document, self.document.snapshot()
+
+        def keep(rows: list[int]) -> bool:
+            chosen, locked = without_locked(document, table.take(rows))
+            if len(chosen) and not self.do(document.merging(chosen, title)):
+                return False
+            if locked:
+                what = "annotation is locked and was" if locked == 1 else "annotations are locked and were"
+                self.tell("info", f"{locked:,} {what} left as before.", "Unlock first: Ctrl+K.")
+            return True
+
+        def ready(job: Job[Batch]) -> None:
+            if job.state == "done" and job.result is not None and self.document is document:
+                self.finding.stop()
+                self.review.begin(title, plane=self.plane, keep=keep, any_score=True)
+                self.review.add(job.result)
+                self.review.end()
+
+        self.jobs.lane("io").submit(
+            lambda task: Batch.of_table(table, known), title=title, key="review", done=ready
+        )
 
     def select_at(self, x: float, y: float, tolerance: float, add: bool = False) -> None:
         """Select what lies under a click; clicking again takes what lies below it.
 
         A candidate of the review goes first.
         """
-        index = self.review.at(x, y, tolerance) if self.plane == self.review.plane else None
+        index = self.review.at(x, y, tolerance, self.plane)
         if index is not None:
             self.review.current = index
             return
-        hits = self.document.snapshot().hit(x, y, self.plane, tolerance)
+        hits = self.classes.visible(self.document.snapshot().hit(x, y, self.plane, tolerance))
         if not hits:
             if not add:
                 self.selection.clear()
@@ -542,14 +753,12 @@ class Workspace:
         if self.selection.ids:
             self.do(self.document.reclassifying(self.selection.ids, name, f"Set class {name or 'none'}"))
 
-    def change_selected(self, title: str, change: Callable[[Annotation], Annotation]) -> None:
-        """Replace each selected annotation by what `change` makes of it, as one step."""
-        chosen = [self.document.get(i) for i in self.selection.ids]
-        if chosen:
-            self.do(self.document.replacing([change(one) for one in chosen], title))
-
     def select_all(self) -> None:
-        self.selection.set(self.document.ids())
+        """Select everything that is not hidden."""
+        if self.hidden:
+            self.classes.select_all_of({None, *self.classes.names} - self.hidden)
+        else:
+            self.selection.set_all()
 
     def select_tool(self, name: str) -> None:
         if name != self.tool_name:
@@ -559,6 +768,23 @@ class Workspace:
             self.tool_name = name
             self.tool.refresh()
             self.tool_changed.emit()
+
+    def set_selecting(self, on: bool) -> None:
+        """Whether drawing tools select what lies inside, instead of adding an annotation."""
+        self.selecting = on
+        if on and self.tool_name not in DRAWING:
+            self.select_tool(DRAWING[0])
+        self.tool_changed.emit()
+
+    def look_at_scale(self, scale: float) -> None:
+        """Note at how many image pixels per screen pixel the picture is shown."""
+        if scale != self.scale:
+            self.scale = scale
+            self.tool.refresh()
+
+    def _refresh_tool(self, *_: Any) -> None:
+        if self._tools:
+            self.tool.refresh()
 
     def show_sketch(self, sketch: Sketch | None) -> None:
         """Paint this over the picture; None for nothing."""
@@ -577,16 +803,32 @@ class Workspace:
         if self.models.is_loading or self.models.current == CLASSICAL:
             self.preparing.stop()
 
+    def _clicks_lost(self, count: int) -> None:
+        what = "A click was" if count == 1 else f"{count:,} clicks were"
+        self.tell("info", f"{what} not answered in time.", "Nothing was added there; click again.")
+
     def _look_at_image(self) -> None:
         self.session.set_image(self.image, self.plane)
         self.finding.set_image(self.image, self.plane)
 
     def set_display(self, display: Display) -> None:
+        """Show the image like this; the models see it only where they see what is displayed."""
         if self.image is not None:
+            self.showing.preview(False)
+            image = replace(self.image, display=display)
+            self.show_image_as(image, models_too=image.model_display is None)
+
+    def show_image_as(self, image: Image, models_too: bool) -> None:
+        """Go on with the same image, shown otherwise; to the models it is another one if they see that."""
+        self.image = image
+        if models_too:
             self.preparing.stop()
-            self.image = replace(self.image, display=display)
             self._look_at_image()
-            self.display_changed.emit()
+        else:
+            self.session.set_levels(image)
+            self.finding.set_levels(image)
+        self.showing.keep()
+        self.display_changed.emit()
 
     def set_plane(self, plane: Plane) -> None:
         if self.image is None:
@@ -616,6 +858,11 @@ class Workspace:
     # Keeping
 
     @property
+    def saving(self) -> State:
+        """Whether all that was accepted is safe, is being written, or could not be written."""
+        return self.journal.state if self.journal else "saved"
+
+    @property
     def unsaved(self) -> int:
         """Accepted edits that are not on disk yet."""
         return self.journal.unsaved if self.journal else 0
@@ -628,51 +875,89 @@ class Workspace:
         if self.journal is not None:
             self.journal.write(edit)
             self.saved_changed.emit()
+            self.project.share_classes(edit)
+            self.project.count_shown()
+        self.keeping.edited(edit)
+
+    @property
+    def has_name(self) -> bool:
+        """Whether the user chose where the annotations are kept: in a file, or in a project."""
+        return self.journal is not None and self.journal.path.parent != autosave_dir()
+
+    def save(self) -> None:
+        """Say where everything is kept already. Returns at once."""
+        if self.journal is None:
+            return
+        if self.journal.read_only:
+            self.tell("warning", "This document cannot be changed.", self.journal.reason, "file.save_copy")
+            return
+        self.retry_saving()
+        if self.saving == "failed":
+            what = f"{_changes(self.unsaved)} could not be written yet."
+            self.tell("warning", what, "Make room on the disk.", "save.retry")
+            return
+        folder = self.project.folder if self.project.current else None
+        where = f"the project {folder.name}" if folder else self.journal.path.name
+        text = f"Everything is saved: every change is kept in {where} at once."
+        self.tell("info", text, "A copy goes to a file of its own.", "file.save_copy")
 
     def save_as(self, path: Path) -> None:
-        """Keep the project under this name from now on. Returns at once."""
-        journal, image = self.journal, self.image
-        if journal is None or image is None:
+        """Keep the annotations under this name from now on. Returns at once.
+
+        Those of an image in a project stay in it; the file becomes a copy.
+        """
+        named = self._named(path)
+        if named is None:
             return
+        if self.project.current:
+            self.save_copy(named)
+        elif self.journal is not None and named != self.journal.path:
+            self.keep_in(named)
+
+    def save_copy(self, path: Path) -> None:
+        """Write the annotations to another file, and go on in the one they are in. Returns at once."""
+        named = self._named(path)
+        if self.journal is None or named is None:
+            return
+        self.journal.copy(named, lambda: self.tell("info", f"A copy was saved as {named.name}."))
+
+    def _named(self, path: Path) -> Path | None:
+        """The name with its ending; None (with a notice) when it must not be written."""
         if path.suffix.lower() != PROJECT_SUFFIX:
             path = path.with_name(path.name + PROJECT_SUFFIX)
             if path.exists():
-                self.notice.emit(
-                    Notice(
-                        "warning", f"{path.name} exists already.", "Choose it by its full name to replace it."
-                    )
-                )
-                return
-        old = journal.path
-        if path == old:
+                hint = "Choose it by its full name to replace it."
+                self.tell("warning", f"{path.name} exists already.", hint)
+                return None
+        folder = folder_of(path)
+        if folder is not None:
+            hint = "Choose a place outside of that folder."
+            self.tell("warning", f"{path.name} belongs to the project {folder.name}.", hint)
+            return None
+        return path
+
+    def keep_in(self, path: Path) -> None:
+        """Keep the annotations in this file from now on. Returns at once."""
+        journal, image = self.journal, self.image
+        if journal is None or image is None:
             return
+        old = journal.path
 
-        def saved() -> None:
-            if journal.path != path:
-                return
+        def moved() -> None:
+            self.settings.remember_project(image.source.path, path)
             self.reconstructions.project_moved(old, path)
-            if self.settings["projects"].get(str(image.source.path)) != str(path):
-                self.settings.remember_project(image.source.path, path)
-                text = f"Saved as {path.name}; further changes are written there at once."
-                self.notice.emit(Notice("info", text))
+            if self.journal is not journal:  # it was closed meanwhile
+                return
+            self.mark.set(image.source.path, path)
+            if self.project.current:
+                self.project.changed.emit()
+                self.project.bring_classes()
+            else:
+                self.tell("info", f"Saved as {path.name}; further changes are written there at once.")
 
-        journal.changed.connect(saved)
-        journal.move(path)
+        journal.move(path, moved)
 
     # Interchange
-
-    def export_geojson(self, path: Path) -> None:
-        """Write all annotations as GeoJSON. Returns at once; a notice tells the end."""
-        table = self.document.table()
-
-        def exported(job: Job[int]) -> None:
-            if job.state == "done":
-                what = "1 annotation" if job.result == 1 else f"{job.result:,} annotations"
-                self.notice.emit(Notice("info", f"{what} exported to {path.name}."))
-
-        self.jobs.lane("io").submit(
-            lambda task: write_geojson(path, table, task), title=f"Exporting {path.name}", done=exported
-        )
 
     def export_3d(self, objects: Sequence[SceneObject], path: Path) -> None:
         """Write 3D objects into one file; its ending says what it becomes. Returns at once."""
@@ -682,43 +967,6 @@ class Workspace:
                 self.notice.emit(Notice("info", f"Exported to {path.name}."))
 
         self.reconstructions.export(objects, path, self.settings["stl_mm"], exported)
-
-    def import_geojson(self, path: Path) -> None:
-        """Add the annotations of a GeoJSON file as one undoable step. Returns at once."""
-        if self.image is None:
-            self.notice.emit(
-                Notice("info", f"{path.name} holds annotations.", "Open the image they belong to first.")
-            )
-            return
-        document = self.document
-
-        def imported(job: Job[Imported]) -> None:
-            if job.state == "done" and job.result is not None and self.document is document:
-                self._add_imported(path, job.result)
-
-        self.jobs.lane("io").submit(
-            lambda task: read_geojson(path, task), title=f"Importing {path.name}", done=imported
-        )
-
-    def _add_imported(self, path: Path, imported: Imported) -> None:
-        table = imported.table
-        known = self.document.known(table)
-        if known.any() and self.ask is not None:
-            answer = self.ask.choose(
-                f"{int(known.sum())} of {len(table)} annotations in {path.name} are already here.",
-                "Replace them by the imported ones, or keep both?",
-                ("Replace", "Keep both"),
-            )
-            if answer is None:
-                return
-            if answer == 1:
-                table = table.with_new_ids(known)
-        edit = self.document.merging(table, f"Import {path.name}")
-        if self.do(edit):
-            level: Literal["info", "warning"] = (
-                "warning" if imported.report.repaired or imported.report.skipped else "info"
-            )
-            self.notice.emit(Notice(level, imported.report.summary()))
 
     # Signals of others
 
@@ -754,6 +1002,11 @@ class Workspace:
     def _setting_changed(self, name: str) -> None:
         if name == "hover":
             self.session.hover_enabled = self.settings["hover"]
+        elif name == "auto_accept":
+            self.keeping.count_anew()
+            self.session.auto = self.settings["auto_accept"]
+        elif name == "annotations":
+            self.tool.refresh()
         elif name == "undo_mb":
             self.history.limit_bytes = int(self.settings["undo_mb"]) << 20
         elif name == "blocks_mb":
@@ -774,7 +1027,7 @@ class Workspace:
 
     def annotations_bounds(self, ids: Iterable[uuid.UUID]) -> Bounds | None:
         """The box around these annotations."""
-        return self.document.table(list(ids)).bounding_box()
+        return self.document.table(ids).bounding_box()
 
 
 def _mask_options(settings: Settings) -> MaskOptions:
@@ -787,19 +1040,28 @@ def _mask_options(settings: Settings) -> MaskOptions:
     )
 
 
-def _is_geojson(path: Path) -> bool:
-    return path.name.lower().endswith(GEOJSON_SUFFIXES)
+def _changes(count: int) -> str:
+    return "1 change" if count == 1 else f"{count:,} changes"
+
+
+def _what_becomes_of(unwritten: int, unsafe: int) -> tuple[str, str]:
+    """What happens to edits that could not be written when their image is closed, and how to call that."""
+    one = unwritten == 1
+    if not unsafe:
+        kept = "It is kept, and is written" if one else "They are kept, and are written"
+        now = "it" if one else "them"
+        return f"{kept} when the image is opened again. Make room on the disk to write {now} now.", "Close"
+    lost = "It" if one else f"{unsafe:,} of them"
+    hint = f"{lost} cannot be kept for the next time, and would be lost."
+    return f"{hint} Make room on the disk, or export the annotations first.", "Close Without Saving"
 
 
 def _close_source(source: ImageSource) -> None:
     source.close()
 
 
-def _image_of(store: ProjectStore) -> Path:
-    image = store.image
-    if image is not None and image.path.exists():
-        return image.path
-    raise SamdeskError(
-        f"The image of {store.path.name} was not found: {image.path if image else 'none is noted'}.",
-        "Put the image back, or open it where it is now and import the annotations.",
-    )
+def _is_same(known: ImageReference, source: ImageSource) -> bool:
+    """Whether this is the image that was annotated; of one that was moved only the size can tell."""
+    if known.path == source.path:
+        return known.identity == source.identity
+    return (known.width, known.height) == (source.width, source.height)

@@ -206,7 +206,7 @@ def _do(window: MainWindow, path: Path, goals: list[Goal], target: Path) -> list
     workspace.selection.clear()
     exported: list[Any] = []
     workspace.notice.connect(exported.append)
-    workspace.export_geojson(target)
+    workspace.exchange.export(target)
     _wait(window, lambda: bool(exported), f"export of {target.name}")
     workspace.notice.disconnect(exported.append)
     window.notices.dismiss()

@@ -5,7 +5,7 @@ A module holds the rows of one concern and the functions behind them. Must not k
 
 from __future__ import annotations
 
-from . import edit, file, help, recon, segment, tools, view
+from . import classes, edit, file, help, measure, objects, project, recon, review, segment, tools, view
 from .table import WHEN, Command, Context, View
 
 __all__ = ["COMMANDS", "MENUS", "POINTER_HELP", "WHEN", "Command", "Context", "View", "shortcut_table"]
@@ -22,7 +22,24 @@ def _place(command: Command) -> tuple[int, str]:
 COMMANDS = {
     row.id: row
     for row in sorted(
-        (row for module in (file, edit, tools, segment, view, recon, help) for row in module.ROWS),
+        (
+            row
+            for module in (
+                file,
+                project,
+                edit,
+                tools,
+                objects,
+                classes,
+                segment,
+                review,
+                measure,
+                view,
+                recon,
+                help,
+            )
+            for row in module.ROWS
+        ),
         key=_place,
     )
 }
@@ -33,12 +50,30 @@ POINTER_HELP = (
     ("Alt+click, right click", "Take this part away"),
     ("Drag", "Find the object in this box"),
     ("Shift+drag", "Add a box for another part of the object"),
+    ("Click on a point", "Take it away; dragged, it moves"),
     ("Double click", "Find and keep"),
     ("Wheel, pinch", "Zoom at the cursor"),
     ("Middle drag, Space+drag, arrows", "Move the view"),
     ("Ctrl+wheel", "Annotation opacity"),
+    ("Move: drag", "Move the view; on what is selected, move that"),
+    ("Move: click", "Select; click again for what lies below"),
+    ("Move: Ctrl+click, Alt+click", "Add to the selection, or take out of it"),
+    ("Move: Ctrl+drag", "Select what is inside a box"),
+    ("Move: drag a handle", "Move a vertex, or a side of a box or ellipse"),
+    ("Move: double click on the outline", "Add a vertex to what is selected"),
+    ("Move: Alt+click on a handle", "Remove the vertex"),
+    ("Rectangle, Ellipse, Line: Shift+drag", "A square, a circle, a straight line"),
+    ("Polygon, Polyline: click", "Add a vertex; double click to end"),
+    ("Polygon, Polyline: drag", "Draw freehand"),
+    ("Brush, Wand: drag", "Paint; inside the selected annotation it adds to it"),
+    ("Brush, Wand: Alt+drag", "Take away"),
+    ("Brush, Wand: Shift+drag", "Add to the selected annotation from anywhere"),
+    ("Brush, Wand: Shift+Ctrl+drag", "The same, without overlapping neighbors"),
+    ("Brush: Alt+wheel", "Size of the brush"),
+    ("Points: Alt+click", "Take a point away"),
+    ("Drawing tools: double click", "Select what is here"),
 )
-"""What the mouse does with the Segment tool; for the shortcuts page and the README."""
+"""What the mouse does, first with the Segment tool; for the shortcuts page and the README."""
 
 
 def shortcut_table() -> str:

@@ -5,16 +5,7 @@ Must not know widgets.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from .table import Command, Context
-
-
-def _lock(c: Context) -> None:
-    chosen = [c.workspace.document.get(i) for i in c.workspace.selection.ids]
-    lock = not all(one.locked for one in chosen)
-    c.workspace.change_selected("Lock" if lock else "Unlock", lambda one: replace(one, locked=lock))
-
+from .table import Command
 
 ROWS = (
     Command("edit.undo", "Undo", ("Ctrl+Z",), "Edit", "undo", lambda c: c.workspace.history.undo()),
@@ -22,7 +13,8 @@ ROWS = (
             lambda c: c.workspace.history.redo()),
     Command("edit.delete", "Delete", ("Del", "Backspace"), "Edit/2", "editable selection",
             lambda c: c.workspace.delete_selected()),
-    Command("edit.lock", "Lock or Unlock", ("Ctrl+K",), "Edit/2", "editable selection", _lock),
+    Command("edit.lock", "Lock or Unlock", ("Ctrl+K",), "Edit/2", "editable selection",
+            lambda c: c.workspace.editing.set_locked()),
     Command("edit.select_all", "Select All", ("Ctrl+Alt+A",), "Edit/3", "annotations",
             lambda c: c.workspace.select_all()),
     Command("edit.deselect", "Select None", ("Ctrl+Alt+R",), "Edit/3", "selection",

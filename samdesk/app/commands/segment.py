@@ -43,6 +43,10 @@ def _open_weights(c: Context) -> None:
         c.workspace.models.open_file(path)
 
 
+def _refine(c: Context) -> None:
+    c.workspace.keeping.refine_selected(c.view.looking_at()[1])
+
+
 def _drop(c: Context) -> None:
     c.workspace.tool.leave()
     c.workspace.session.drop()
@@ -56,10 +60,20 @@ ROWS = (
             lambda c: c.workspace.session.take_back()),
     Command("segment.next", "Next Candidate", ("X",), "Segment/2", "several candidates",
             lambda c: c.workspace.session.cycle()),
+    Command("segment.previous", "Previous Candidate", ("Shift+X",), "Segment/2", "several candidates",
+            lambda c: c.workspace.session.cycle(-1)),
+    Command("segment.refine", "Refine with SAM", ("Shift+R",), "Segment/2", "refinable", _refine,
+            "Make the selected annotation a prompt again: clicks correct it, Enter replaces its shape"),
+    Command("segment.refine_all", "Refine All Selected", (), "Segment/2", "editable selection",
+            lambda c: c.workspace.refining.start(c.view.looking_at()[1]),
+            "Ask the model for each of them anew, and look through what it makes of them"),
     Command("weights.show", "Weights…", (), "Segment/4", "always", lambda c: c.view.show_dialog("weights"),
             "Download, check and remove the files of models, or add one of your own"),
     Command("model.open", "Open Weight File…", (), "Segment/4", "always", _open_weights),
     Command("segment.hover", "Preview Under the Cursor", (), "Segment/3", "always", toggle("hover")),
+    Command("segment.auto", "Keep Every Click at Once", ("Shift+Return",), "Segment/3", "always",
+            toggle("auto_accept"),
+            "For counting: what a click or box finds is kept when the model has answered, without Enter"),
     Command("prepare.view", "Prepare This View", ("Shift+P",), "Segment/5", "image", _prepare_view,
             "Encode it now, so that clicks are answered at once"),
     Command("prepare.selection", "Prepare the Selection", (), "Segment/5", "selection",

@@ -176,7 +176,7 @@ class FindSession:
             return
         prompts = self.prompts
         what = f"Searching “{_short(prompts.text)}”" if prompts.text else "Searching by example"
-        floor = min(FLOOR, self.review.min_score)
+        floor = min(FLOOR, self.review.search_score)
         known = self._known()
         search = Search(self._segmenter, self._image, self._plane, prompts, where, floor, known, self.options)
         self._begin(what, prompts, floor, search.steps)

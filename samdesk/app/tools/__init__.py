@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from .base import Cursor, Host, QuietTool, Sketch, Tool
 from .pointer import DRAG_PX, HIT_PX, Pointer, dragged
-from .table import TOOLS, ToolSpec
+from .table import DRAWING, TOOLS, ToolSpec
 
 __all__ = [
     "DRAG_PX",
+    "DRAWING",
     "HIT_PX",
     "TOOLS",
     "Cursor",

@@ -12,11 +12,18 @@ from samdesk.app.settings import Settings
 from samdesk.domain.columns import Color
 from samdesk.domain.document import Document, Edit, Selection
 from samdesk.domain.geometry import FloatArray, Plane, Shape
+from samdesk.images.source import PixelSize
 from samdesk.sdk import Image
 
 from .pointer import Pointer
 
-Cursor = Literal["cross", "hand", "arrow", "none"]
+Cursor = Literal["cross", "hand", "arrow", "grip", "move", "none"]
+"""How the pointer looks; "grip" is over a handle, "move" over what can be moved, "none" where the
+sketch shows where the pointer is."""
+
+
+BAND: Color = (255, 255, 255)
+"""The color of what only selects."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +46,10 @@ class Sketch:
         The circle of a brush.
     text : str
         A measurement beside the pointer.
+    at : (x, y) or None
+        Where the text stands.
+    offset : (dx, dy)
+        Shifts the shapes, so that what is moved keeps its outlines.
     """
 
     shapes: tuple[Shape, ...] = ()
@@ -48,10 +59,20 @@ class Sketch:
     held: int | None = None
     brush: tuple[float, float, float] | None = None
     text: str = ""
+    at: tuple[float, float] | None = None
+    offset: tuple[float, float] = (0.0, 0.0)
 
 
 class Host(Protocol):
-    """What tools act on; the workspace is one."""
+    """What tools act on; the workspace is one.
+
+    Attributes
+    ----------
+    scale : float
+        Image pixels per logical screen pixel, as the picture is shown.
+    selecting : bool
+        Drawing tools select what lies inside, instead of adding an annotation.
+    """
 
     jobs: Jobs
     settings: Settings
@@ -61,7 +82,13 @@ class Host(Protocol):
     image: Image | None
     plane: Plane
     active_class: str | None
+    scale: float
+    selecting: bool
 
+    @property
+    def hidden(self) -> frozenset[str | None]: ...
+    @property
+    def pixel_size(self) -> PixelSize | None: ...
     @property
     def editable(self) -> bool: ...
 
@@ -69,6 +96,7 @@ class Host(Protocol):
     def select_at(self, x: float, y: float, tolerance: float, add: bool = False) -> None: ...
     def select_tool(self, name: str) -> None: ...
     def show_sketch(self, sketch: Sketch | None) -> None: ...
+    def tell(self, level: Literal["info", "warning", "error"], text: str, hint: str = "") -> None: ...
 
 
 class Tool(Protocol):
@@ -106,7 +134,7 @@ class Tool(Protocol):
         ...
 
     def refresh(self) -> None:
-        """Document, selection, plane or image changed, or the tool was just chosen."""
+        """Document, selection, plane, image or scale changed, or the tool was just chosen."""
         ...
 
     def leave(self) -> None:

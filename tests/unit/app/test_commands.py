@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from samdesk.app.commands import COMMANDS, MENUS, WHEN, shortcut_table
+from samdesk.app.commands.file import beside
 from samdesk.app.tools import TOOLS
 
-EXCLUSIVE = {frozenset({"edit.delete", "segment.take_back"})}
+EXCLUSIVE = {
+    frozenset({"edit.delete", "segment.take_back"}),
+    frozenset({"edit.delete", "draw.back"}),
+    frozenset({"draw.back", "segment.take_back"}),
+    frozenset({"draw.drop", "segment.drop"}),
+    frozenset({"draw.finish", "segment.accept"}),
+    frozenset({"draw.finish", "objects.properties"}),
+    frozenset({"objects.properties", "segment.accept"}),
+    frozenset({"tool.rectangle", "review.reject"}),
+    frozenset({"review.accept", "view.annotations"}),
+}
 """Commands that share a key because never both are enabled."""
 
 
@@ -35,3 +48,12 @@ def test_every_tool_has_its_command_and_key() -> None:
 def test_the_readme_shows_the_table_as_it_is() -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
     assert shortcut_table() in readme
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [("slide.ome.tif", "slide.geojson"), ("a.b.JPG", "a.b.geojson"), ("Slide.OME.TIFF", "Slide.geojson")],
+)
+def test_a_file_about_an_image_is_proposed_beside_it(image: str, name: str, tmp_path: Path) -> None:
+    assert beside(tmp_path / image, ".geojson") == str(tmp_path / name)
+    assert beside(Path("/not there") / image, ".geojson") == name

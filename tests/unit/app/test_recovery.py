@@ -6,22 +6,26 @@ import subprocess
 import sys
 from pathlib import Path
 
-from samdesk.app.recovery import Mark
+from samdesk.app.recovery import Crashed, Mark
 
 CRASH = """
 import os, sys
 from pathlib import Path
 from samdesk.app.recovery import Mark
 mark = Mark(Path(sys.argv[1]))
-mark.set(Path(sys.argv[2]))
+mark.set(Path(sys.argv[2]), Path(sys.argv[3]))
 os._exit(9)
 """
 
 
 def test_a_crashed_window_is_told_once(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", CRASH, tmp_path, "/data/slide.svs"], check=False)
+    kept = tmp_path.parent / f"{tmp_path.name}.gpkg"
+    subprocess.run([sys.executable, "-c", CRASH, tmp_path, "/data/slide.svs", kept], check=False)
     mark = Mark(tmp_path)
-    assert mark.take_crashed() == [Path("/data/slide.svs")]
+    assert mark.take_crashed() == [Crashed(Path("/data/slide.svs"), kept)]
+    assert Crashed(Path("/data/slide.svs"), kept).again == Path("/data/slide.svs")
+    kept.touch()
+    assert Crashed(Path("/data/slide.svs"), kept).again == kept
     assert mark.take_crashed() == []
     mark.remove()
     assert list(tmp_path.iterdir()) == []

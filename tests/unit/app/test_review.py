@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from samdesk.app.review import HIDDEN, LOOKS, Batch, Review, State
-from samdesk.domain.columns import Annotation
+from samdesk.domain.columns import Annotation, Table
 from samdesk.domain.document import Document
 from samdesk.domain.geometry import Plane, Region, Shape
 from samdesk.domain.prompts import Candidate
@@ -183,3 +183,100 @@ def test_ten_thousand_are_filtered_in_columns(keeper: Keeper) -> None:
     review.min_score = 0.9
     assert len(review.shown()) == (scores >= 0.9).sum()
     assert review.document.counts()[HIDDEN] == (scores < 0.9).sum()
+
+
+# Going through the list
+
+
+def test_accept_and_reject_go_on_in_the_order_of_the_list(review: Review) -> None:
+    assert review.judge(State.KEPT) == 0  # nothing is judged before it was looked at
+    assert review.judge(State.REJECTED) == 1
+    assert review.judge(State.KEPT) == 2
+    assert review.judge(State.REJECTED) == 2
+    assert [review.state(k) for k in range(3)] == [State.REJECTED, State.KEPT, State.REJECTED]
+    assert review.step(-1) == 1
+    assert review.step(-5) == 0
+
+
+def test_the_order_follows_what_it_is_listed_by(review: Review) -> None:
+    review.min_score = 0.0
+    assert review.listed().tolist() == [0, 1, 2, 3]
+    review.list_by("score", descending=False)
+    assert review.listed().tolist() == [3, 2, 1, 0]
+    review.list_by("area")
+    review.add(Batch.of([candidate(500, 0.6, side=20)]))
+    assert review.listed().tolist()[0] == 4
+    review.min_score = 0.65
+    assert review.listed().tolist() == [0, 1]
+
+
+def test_one_whose_tick_shows_it_is_left_for_the_next_when_it_is_rejected(review: Review) -> None:
+    review.min_score = 0.2
+    review.set(3, State.KEPT)
+    review.min_score = 0.6
+    review.current = 3
+    assert review.judge(State.REJECTED) is None
+    assert not review.is_shown(3)
+
+
+# Annotations of a file
+
+
+def imported() -> Table:
+    return Table.from_annotations(
+        [
+            Annotation(Shape.box(0, 0, 10, 10), class_name="Tumor", measurements={"Mean": 3.0}),
+            Annotation(Shape.box(20, 0, 30, 10), provenance={"score": 0.4}),
+            Annotation(Shape.points([(50, 50), (60, 60)]), plane=Plane(1, 0)),
+        ]
+    )
+
+
+def test_annotations_of_a_file_are_shown_whatever_nobody_scored(keeper: Keeper) -> None:
+    review = Review(keeper)
+    kept: list[list[int]] = []
+    review.begin("Import", keep=lambda rows: bool(kept.append(rows)) or True)
+    review.add(Batch.of_table(imported()))
+    review.end()
+    assert review.shown().tolist() == [0, 2]
+    assert (review.note(0), review.note(2)) == ("Tumor", "")
+    assert review.plane_of(2) == Plane(1, 0)
+    assert review.at(50, 50, 2, Plane(1, 0)) == 2
+    assert review[1].score == pytest.approx(0.4)
+    review.keep_above(0.5)
+    review.set(2, State.REJECTED)
+    assert review.accept()
+    assert kept == [[0]]
+    assert keeper.kept == []
+
+
+def test_annotations_of_a_file_are_shown_whatever_their_score(keeper: Keeper) -> None:
+    rows = [Annotation(Shape.box(20 * k, 0, 20 * k + 9, 9), provenance={"score": s})
+            for k, s in enumerate((0.9, 0.45, 0.0))]  # fmt: skip
+    kept: list[list[int]] = []
+    review = Review(keeper)
+    review.min_score = 0.6
+    review.begin("Import", keep=lambda rows: not kept.append(rows), any_score=True)
+    assert review.min_score == 0
+    review.add(Batch.of_table(Table.from_annotations(rows)))
+    review.end()
+    assert len(review.ticked()) == 3
+    review.min_score = 0.4  # one may filter all the same
+    assert len(review.ticked()) == 2
+    assert review.accept()
+    assert kept == [[0, 1]]
+    assert review.min_score == 0.6  # as searches had it
+    review.begin("Import", any_score=True)
+    assert review.search_score == 0.6
+    review.begin("Find")
+    assert review.min_score == 0.6
+
+
+def test_those_that_are_there_are_said_to_be(keeper: Keeper) -> None:
+    document = Document()
+    table = imported()
+    twin = Annotation(Shape.box(20, 0, 30, 10))
+    document.apply(document.adding([table.annotation(0), twin]))
+    batch = Batch.of_table(table, document.snapshot())
+    assert batch.replaces.tolist() == [True, False, False]
+    assert batch.there.tolist() == [False, True, False]

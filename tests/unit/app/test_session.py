@@ -230,3 +230,42 @@ def test_looking_further_ends_at_the_whole_image(rig: Rig) -> None:
     assert candidate.region.bounds.width >= 3000
     assert not candidate.at_edge
     assert rig.session.can_accept
+
+
+def test_a_point_that_was_removed_is_put_back_with_the_candidate_that_was_shown(rig: Rig) -> None:
+    rig.session.add_point(PointPrompt(500, 400), 1.0)
+    rig.settle()
+    rig.session.cycle()
+    shown = rig.session.proposal
+    rig.session.remove_point(0)
+    rig.session.hover(510, 400, 1.0)
+    rig.session.put_back()
+    assert rig.session.proposal.current is shown.current
+    rig.settle()
+    assert rig.session.proposal.prompts == shown.prompts
+    assert rig.session.proposal.current is shown.current
+    assert rig.session.accept()
+    assert rig.kept[0][0] is shown.current
+
+
+def test_a_point_is_put_back_while_the_answer_is_under_way(rig: Rig) -> None:
+    rig.session.add_point(PointPrompt(500, 400), 1.0)
+    rig.session.remove_point(0)
+    rig.session.put_back()
+    rig.session.accept_when_ready()
+    rig.settle()
+    assert rig.kept[0][0].shape.contains(500, 400)
+
+
+def test_a_point_is_not_put_back_once_something_else_was_done(rig: Rig) -> None:
+    rig.session.add_point(PointPrompt(500, 400), 1.0)
+    rig.settle()
+    rig.session.remove_point(0)
+    rig.session.add_point(PointPrompt(900, 400), 1.0)
+    rig.session.put_back()
+    rig.settle()
+    assert [one.x for one in rig.session.proposal.prompts.points] == [900]
+    rig.session.remove_point(0)
+    rig.session.set_image(rig.image)
+    rig.session.put_back()
+    assert not rig.session.has_prompts

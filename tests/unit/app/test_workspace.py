@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +13,17 @@ import numpy as np
 import pytest
 
 from samdesk import paths
+from samdesk.app.commands.table import why
+from samdesk.app.finding import Where
 from samdesk.app.jobs import Jobs, MainQueue
+from samdesk.app.review import Batch, State
 from samdesk.app.settings import Settings
 from samdesk.app.workspace import Notice, Workspace
 from samdesk.domain.columns import Annotation
-from samdesk.domain.geometry import Bounds, Shape
+from samdesk.domain.geometry import Bounds, Region, Shape
+from samdesk.domain.prompts import Candidate
 from samdesk.formats.geojson import read_geojson
-from samdesk.formats.project import ProjectStore
+from samdesk.formats.project import ProjectStore, editlog
 from samdesk.sdk import Segmenter
 from tests.fakes import FakeAsk, FakeEngine
 
@@ -103,6 +108,8 @@ def test_a_second_window_reads_only_and_says_so(rig: Rig, picture: Path, home: P
     assert len(second.workspace.document) == 1
     assert not second.workspace.editable
     assert any("reading only" in n.text for n in second.notices)
+    assert why("editable", second.workspace) == "This document cannot be changed"
+    assert why("editable selection", rig.workspace) == "Select an annotation first"
     assert not second.workspace.do(second.workspace.document.removing(second.workspace.document.ids()))
     assert len(second.workspace.document) == 1
     second.close()
@@ -199,19 +206,19 @@ def test_export_and_import_again(rig: Rig, picture: Path, home: Path) -> None:
     rig.open(picture)
     rig.add(BOX, Shape.box(50, 50, 60, 70))
     target = home / "out.geojson"
-    rig.workspace.export_geojson(target)
+    rig.workspace.exchange.export(target)
     rig.settle()
     assert len(read_geojson(target).table) == 2
     rig.ask.answer = 0
-    rig.workspace.import_geojson(target)
+    rig.workspace.exchange.import_files([target])
     rig.settle()
     assert len(rig.workspace.document) == 2
     rig.ask.answer = 1
-    rig.workspace.import_geojson(target)
+    rig.workspace.exchange.import_files([target])
     rig.settle()
     assert len(rig.workspace.document) == 4
     rig.ask.answer = None
-    rig.workspace.import_geojson(target)
+    rig.workspace.exchange.import_files([target])
     rig.settle()
     assert len(rig.workspace.document) == 4
     rig.workspace.history.undo()
@@ -223,7 +230,7 @@ def test_a_failed_import_changes_nothing(rig: Rig, picture: Path, home: Path) ->
     rig.add(BOX)
     bad = home / "bad.geojson"
     bad.write_text('{"type": "FeatureCollection", "features": [{"type": "Fea')
-    rig.workspace.import_geojson(bad)
+    rig.workspace.exchange.import_files([bad])
     rig.settle()
     assert rig.notices[-1].level == "error"
     assert "bad.geojson" in rig.notices[-1].text
@@ -308,6 +315,74 @@ def test_closing_asks_when_an_edit_could_not_be_written(rig: Rig, picture: Path)
     assert len(rig.workspace.document) == 1
 
 
+def full(project: Path) -> sqlite3.Connection:
+    """Have a project take nothing more, until the trigger `full` is dropped."""
+    other = sqlite3.connect(project, isolation_level=None)
+    other.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON annotation BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    )
+    return other
+
+
+def test_closing_before_all_is_written_says_what_becomes_of_it(rig: Rig, picture: Path) -> None:
+    rig.open(picture)
+    other = full(rig.workspace.journal.path)
+    rig.workspace.do(rig.workspace.document.adding([Annotation(BOX)]))
+    rig.settle()
+    rig.ask.answer = 1
+    rig.workspace.close_image()
+    assert rig.ask.asked == [
+        "1 change of picture.png could not be written to the disk. It is kept, and is written when the "
+        "image is opened again. Make room on the disk to write it now. [Try Again] [Close]"
+    ]
+    rig.settle()
+    assert rig.workspace.image is None
+    other.execute("DROP TRIGGER full")
+    other.close()
+    rig.open(picture)
+    assert len(rig.workspace.document) == 1  # as it was said
+
+
+def test_closing_says_what_would_be_lost(rig: Rig, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editlog, "MOST_ROWS", 1)
+    rig.open(picture)
+    other = full(rig.workspace.journal.path)
+    for count in (1, 3):
+        rig.workspace.do(rig.workspace.document.adding([Annotation(BOX) for _ in range(count)]))
+    rig.settle()
+    rig.ask.answer = None
+    rig.workspace.close_image()
+    (asked,) = rig.ask.asked
+    assert asked.startswith("2 changes of picture.png could not be written")
+    assert "1 of them cannot be kept for the next time, and would be lost." in asked
+    assert asked.endswith("[Try Again] [Close Without Saving]")
+    assert rig.workspace.image is not None
+    other.execute("DROP TRIGGER full")
+    other.close()
+
+
+def test_closing_waits_for_what_is_being_written_as_long_as_one_likes(
+    rig: Rig, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.open(picture)
+    gate = threading.Event()
+    rig.jobs.lane("journal").submit(lambda task: gate.wait(20))
+    rig.workspace.do(rig.workspace.document.adding([Annotation(BOX)]))
+    rig.ask.patient = False
+    rig.workspace.close_image()
+    assert rig.workspace.image is not None
+    assert rig.ask.asked == ["Writing 1 change of picture.png"]
+    rig.ask.patient = True
+    wait = rig.ask.wait
+    monkeypatch.setattr(rig.ask, "wait", lambda *asked: (gate.set(), wait(*asked))[1])
+    rig.workspace.close_image()
+    rig.settle()
+    assert rig.workspace.image is None
+    assert len(rig.ask.asked) == 2  # nothing about a disk
+    rig.open(picture)
+    assert len(rig.workspace.document) == 1
+
+
 def test_opening_an_image_twice_at_once_opens_it_once(rig: Rig, picture: Path) -> None:
     for _ in range(3):
         rig.workspace.open(picture)
@@ -322,7 +397,7 @@ def test_an_image_and_its_annotations_may_come_together(rig: Rig, picture: Path,
     rig.open(picture)
     rig.add(BOX)
     target = home / "out.geojson"
-    rig.workspace.export_geojson(target)
+    rig.workspace.exchange.export(target)
     rig.settle()
     other = home / "other.png"
     shutil.copy(picture, other)
@@ -354,7 +429,7 @@ def test_annotations_of_an_image_that_failed_to_open_go_nowhere(rig: Rig, pictur
     rig.open(picture)
     rig.add(BOX)
     target, bad = home / "out.geojson", home / "bad.png"
-    rig.workspace.export_geojson(target)
+    rig.workspace.exchange.export(target)
     rig.settle()
     bad.touch()
     rig.workspace.open_all([bad, target])
@@ -363,3 +438,75 @@ def test_annotations_of_an_image_that_failed_to_open_go_nowhere(rig: Rig, pictur
     shutil.copy(picture, other)
     rig.open(other)
     assert len(rig.workspace.document) == 0
+
+
+def found(rig: Rig, *scores: float) -> None:
+    """Candidates that wait to be looked through."""
+    review = rig.workspace.review
+    review.begin("Finding everything", plane=rig.workspace.plane)
+    made = [
+        Candidate(Shape.box(10 + 40 * k, 10, 30 + 40 * k, 30), score, Region(0, 0, 400, 300))
+        for k, score in enumerate(scores)
+    ]
+    review.add(Batch.of(made))
+    review.end()
+
+
+@pytest.mark.parametrize("way", ["another image", "close", "quit"])
+def test_what_was_found_is_not_dropped_without_a_question(
+    way: str, rig: Rig, picture: Path, home: Path
+) -> None:
+    other = home / "other.png"
+    cv2.imwrite(str(other), np.zeros((50, 50, 3), np.uint8))
+    rig.open(picture)
+    w = rig.workspace
+
+    def leave() -> bool:
+        if way == "another image":
+            rig.open(other)
+        elif way == "close":
+            w.close_image()
+        else:
+            return w.may_close()
+        rig.settle()
+        return w.image is None or w.image.source.path == other
+
+    found(rig, 0.9, 0.8, 0.7)
+    w.review.set(2, State.REJECTED)
+    assert not leave()
+    assert len(w.review) == 3
+    asked = rig.ask.asked[-1]
+    assert "2 candidates in picture.png are ticked and not kept yet." in asked
+    assert "[Keep the Ticked] [Drop]" in asked
+    rig.ask.answer = 0
+    assert leave()
+    assert len(w.review) == 0
+    count = len(rig.ask.asked)
+    rig.open(picture)
+    assert len(w.document) == 2
+    assert len(rig.ask.asked) == count  # there is nothing to ask any more
+    found(rig, 0.9)
+    rig.ask.answer = 1
+    assert leave()
+    rig.open(picture)
+    assert len(w.document) == 2
+    found(rig, 0.9)
+    w.review.reject_all()
+    rig.ask.answer = None
+    assert leave()
+
+
+def test_a_search_that_runs_is_asked_about(rig: Rig, picture: Path) -> None:
+    rig.open(picture)
+    w, go_on = rig.workspace, threading.Event()
+    rig.jobs.lane("model").submit(lambda task: go_on.wait(20))
+    w.finding.automask(Where(Bounds(0, 0, 400, 300), 1.0))
+    w.close_image()
+    assert w.image is not None
+    assert w.finding.busy
+    assert "The search in picture.png is still running." in rig.ask.asked[-1]
+    rig.ask.answer = 0
+    w.close_image()
+    go_on.set()
+    assert w.image is None
+    assert not w.finding.busy
