@@ -9,9 +9,10 @@ from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
-from PySide6.QtWidgets import QMenuBar, QWidget
+from PySide6.QtWidgets import QMenu, QMenuBar, QWidget
 
 from samdesk.app.commands import COMMANDS, MENUS, WHEN, Command, Context
+from samdesk.app.commands.classes import titles as class_titles
 from samdesk.app.tools import TOOLS
 
 from . import theme
@@ -31,6 +32,7 @@ ICONS = {
     "help.palette": "search",
     "recon.make": "cube",
     **{f"tool.{name}": spec.icon for name, spec in TOOLS.items()},
+    "tool.selecting": "selection",
 }
 
 
@@ -40,12 +42,17 @@ def _is_tool(name: str, context: Context) -> bool:
 
 CHECKED: dict[str, Callable[[Context], bool]] = {
     **{f"tool.{name}": partial(_is_tool, name) for name in TOOLS},
+    "tool.selecting": lambda c: c.workspace.selecting,
+    "segment.auto": lambda c: bool(c.workspace.settings["auto_accept"]),
     "segment.hover": lambda c: bool(c.workspace.settings["hover"]),
     "view.annotations": lambda c: bool(c.workspace.settings["annotations"]),
     "view.warm": lambda c: bool(c.workspace.settings["warm_chips"]),
     "view.fill": lambda c: bool(c.workspace.settings["fill"]),
     "view.scale_bar": lambda c: bool(c.workspace.settings["scale_bar"]),
     "server.answer": lambda c: c.workspace.serving.wanted,
+    "view.rulers": lambda c: bool(c.workspace.settings["rulers"]),
+    "view.names": lambda c: bool(c.workspace.settings["names"]),
+    "view.seen": lambda c: c.workspace.showing.previewing,
     "view.overview": lambda c: bool(c.workspace.settings["overview"]),
 }
 
@@ -106,6 +113,9 @@ class Actions:
             ("edit.redo", "Redo", workspace.history.redo_title),
         ):
             self[name].setText(f"{verb} {what}" if what else verb)
+        for name, title in class_titles(workspace):
+            self[name].setText(title or COMMANDS[name].title)
+            self[name].setVisible(bool(title))
         title = COMMANDS["server.answer"].title
         known = workspace.serving.available
         self["server.answer"].setText(title if known else f"{title} (not installed)")
@@ -120,10 +130,23 @@ class Actions:
                 name, _, part = command.menu.partition("/")
                 if name != title:
                     continue
+                part, _, below = part.partition("/")
                 if part != section and menu.actions():
                     menu.addSeparator()
                 section = part
-                menu.addAction(self[command.id])
+                _submenu(menu, below).addAction(self[command.id])
+
+
+def _submenu(menu: QMenu, title: str) -> QMenu:
+    """The menu of this title in another one, made when it is not there; that one for no title."""
+    if not title:
+        return menu
+    name = f"{menu.objectName()}.{title}"
+    found = menu.findChild(QMenu, name)
+    if found is None:
+        found = menu.addMenu(title)
+        found.setObjectName(name)
+    return found
 
 
 def _tip(command: Command) -> str:

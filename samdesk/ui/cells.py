@@ -5,11 +5,12 @@ Must not know what is listed.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QPainter
-from PySide6.QtWidgets import QStyle, QStyledItemDelegate
+from PySide6.QtGui import QColor, QPainter, QPixmap
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from . import theme
 
@@ -38,3 +39,28 @@ def paint_progress(painter: QPainter, bar: QRectF, fraction: float, selected: bo
     painter.setBrush(QColor(chosen["on_accent" if selected else "accent"]))
     painter.drawRoundedRect(done, round_by, round_by)
     painter.restore()
+
+
+def paint_back(painter: QPainter, option: QStyleOptionViewItem) -> QColor:
+    """The background of a row that paints itself: marked when selected, tinted under the mouse.
+
+    Returns
+    -------
+    QColor
+        That of texts on it.
+    """
+    chosen = theme.colors()
+    if option.state & QStyle.StateFlag.State_Selected:
+        painter.fillRect(option.rect, QColor(chosen["selected"]))
+        return QColor(chosen["on_accent"])
+    if option.state & QStyle.StateFlag.State_MouseOver:
+        painter.fillRect(option.rect, QColor(chosen["alternate"]))
+    return QColor(chosen["text"])
+
+
+@cache
+def tinted(name: str, color: str, side: int, ratio: float) -> QPixmap:
+    """An icon in one color, `side` logical pixels large."""
+    picture = theme.pixmap(name, round(side * ratio), color)
+    picture.setDevicePixelRatio(ratio)
+    return picture

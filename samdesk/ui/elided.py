@@ -11,6 +11,9 @@ from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+ROUNDING = 2
+"""What the widths of parts in whole pixels may fall short of what is painted."""
+
 
 class Elided(QWidget):
     """Ends in “…” where it is cut; the tooltip then has the whole.
@@ -73,7 +76,7 @@ class Elided(QWidget):
     def sizeHint(self) -> QSize:
         margins = self.contentsMargins()
         return QSize(
-            self._width + margins.left() + margins.right(),
+            self._width + ROUNDING + margins.left() + margins.right(),
             self.fontMetrics().height() + margins.top() + margins.bottom(),
         )
 

@@ -48,11 +48,23 @@ def run(
     share_the_interpreter()
     app = application()
     window = open_window(files, model, load_server)
-    signal.signal(signal.SIGINT, lambda *_: window.close())
+    close_on_signals(window)
     beat = QTimer()  # Python sees a signal only when it runs
     beat.timeout.connect(lambda: None)
     beat.start(200)
     return app.exec()
+
+
+def close_on_signals(window: MainWindow) -> None:
+    """Close the window properly when the program is asked to end; only Ctrl+C lets it ask back."""
+
+    def end(*_: object) -> None:
+        window.end()
+
+    signal.signal(signal.SIGINT, lambda *_: window.close())
+    for name in ("SIGTERM", "SIGHUP"):  # a log out or shut down waits for nobody
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), end)
 
 
 def application() -> QApplication:
@@ -81,8 +93,11 @@ def open_window(
     window = MainWindow(settings, load_segmenter("classical", cache=store), load_server)
     window.show()
     window.raise_floating()
-    window.tell_crashed(window.workspace.mark.take_crashed())
+    crashed = window.workspace.mark.take_crashed()
+    window.tell_crashed(crashed)
     window.workspace.reconstructions.restore()
+    if not files and not crashed and settings["restore_session"]:
+        window.workspace.open_last()
     window.open_all([Path(path) for path in files])
     # the engine's libraries load behind the window, before the first click needs them
     stand_in = window.workspace.session.segmenter

@@ -22,8 +22,10 @@ LIGHT = {
     "muted": "#66666c",
     "button": "#fbfbfc",
     "line": "#d4d4da",
+    "scroll": "#c2c2c9",
     "trouble": "#b3261e",
     "accent": "#1463dc",
+    "selected": "#1463dc",
     "on_accent": "#ffffff",
 }
 DARK = {
@@ -34,8 +36,10 @@ DARK = {
     "muted": "#a0a0a8",
     "button": "#333337",
     "line": "#414146",
+    "scroll": "#55555c",
     "trouble": "#ff8a80",
     "accent": "#4a8df6",
+    "selected": "#2f66cc",
     "on_accent": "#ffffff",
 }
 
@@ -43,9 +47,10 @@ STYLE = """
 QToolBar {{ border: 0; border-bottom: 1px solid {line}; spacing: 2px; padding: 4px 8px; }}
 QToolBar QToolButton {{ padding: 5px 7px; border-radius: 6px; border: 0; }}
 QToolBar QToolButton:hover {{ background: {alternate}; }}
-QToolBar QToolButton:checked {{ background: {accent}; color: {on_accent}; }}
+QToolBar QToolButton:checked {{ background: {selected}; color: {on_accent}; }}
 QToolBar QToolButton[quiet="true"]:checked {{ background: transparent; }}
 QToolBar QToolButton[quiet="true"]:checked:hover {{ background: {alternate}; }}
+QToolBar QToolButton#qt_toolbar_ext_button {{ padding: 0; }}
 QStatusBar {{ border-top: 1px solid {line}; }}
 QStatusBar::item {{ border: 0; }}
 QStatusBar QToolButton#server {{ padding: 1px 6px; margin-right: 6px; border: 0; border-radius: 4px; }}
@@ -54,11 +59,21 @@ QStatusBar QToolButton#server::menu-indicator {{ image: none; }}
 QMainWindow::separator {{ background: {line}; width: 1px; height: 1px; }}
 QDockWidget {{ font-weight: 600; }}
 QDockWidget::title {{ padding: 8px 10px 4px 10px; text-align: left; }}
-QListView, QTreeView {{ border: 0; background: {base}; outline: 0; }}
+QListView, QTreeView {{ border: 1px solid transparent; background: {base}; outline: 0; }}
+QListView:focus, QTreeView:focus, QTableView:focus {{ border: 1px solid {accent}; }}
 QListView::item, QTreeView::item {{ padding: 4px 6px; }}
+QScrollBar:vertical {{ background: transparent; width: 12px; margin: 0; }}
+QScrollBar:horizontal {{ background: transparent; height: 12px; margin: 0; }}
+QScrollBar::handle {{ background: {scroll}; border-radius: 4px; margin: 2px; }}
+QScrollBar::handle:vertical {{ min-height: 28px; }}
+QScrollBar::handle:horizontal {{ min-width: 28px; }}
+QScrollBar::handle:hover {{ background: {muted}; }}
+QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
+QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
 QToolTip {{ background: {base}; color: {text}; border: 1px solid {line}; padding: 4px 6px; }}
 QDialog > QLineEdit {{ border: 1px solid {line}; border-radius: 5px; padding: 5px; background: {base}; }}
 QLabel[role="muted"] {{ color: {muted}; }}
+QLabel[role="heading"] {{ font-weight: 600; }}
 QLabel[role="title"] {{ font-size: 20pt; font-weight: 600; }}
 QCheckBox::indicator:unchecked {{
     width: 11px; height: 11px; border: 1px solid {muted}; border-radius: 2px; background: {base};
@@ -116,7 +131,7 @@ def _palette(chosen: dict[str, str]) -> QPalette:
         (role.ToolTipBase, "base"),
         (role.ToolTipText, "text"),
         (role.PlaceholderText, "muted"),
-        (role.Highlight, "accent"),
+        (role.Highlight, "selected"),
         (role.HighlightedText, "on_accent"),
         (role.Link, "accent"),
         (role.Mid, "line"),
@@ -164,6 +179,14 @@ def pixmap(name: str, side: int, color: str) -> QPixmap:
     return picture
 
 
+def _rim(color: tuple[int, int, int]) -> QColor:
+    """What sets a dark swatch off from a dark row, and a bright one from a bright row."""
+    return QColor(255, 255, 255, 150) if QColor(*color).lightness() < DARK_SWATCH else QColor(0, 0, 0, 60)
+
+
+DARK_SWATCH = 70
+"""Class colors of less than this lightness, 0..255, get a light rim."""
+
 SWATCH = QSize(12, 12)
 """The size of a class color in lists."""
 
@@ -178,7 +201,7 @@ def swatch(color: tuple[int, int, int]) -> QIcon:
         picture.fill(Qt.GlobalColor.transparent)
         painter = QPainter(picture)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(QColor(0, 0, 0, 60), times))
+        painter.setPen(QPen(_rim(color), times))
         painter.setBrush(QColor(*color))
         edge = times / 2
         painter.drawRoundedRect(QRectF(edge, edge, side - times, side - times), 3 * times, 3 * times)

@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QNativeGestureEvent, QPointingDevice, QWheelEvent
+from PySide6.QtGui import (
+    QFocusEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QNativeGestureEvent,
+    QPointingDevice,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import QApplication, QGestureEvent, QPinchGesture
 from pytestqt.qtbot import QtBot
 
@@ -137,9 +144,11 @@ def test_the_wheel_with_control_changes_the_opacity_of_annotations(hand: Hand) -
     assert hand.canvas.view == view
 
 
-def test_the_wheel_with_alt_is_left_to_others(hand: Hand) -> None:
-    view = hand.canvas.view
-    assert not hand.wheel(200, 150, 120, Qt.KeyboardModifier.AltModifier)
+def test_the_wheel_with_alt_is_for_the_tool(hand: Hand) -> None:
+    view, turns = hand.canvas.view, []
+    hand.canvas.turned.connect(lambda pointer, units: turns.append((pointer.alt, units)))
+    assert hand.wheel(200, 150, 120, Qt.KeyboardModifier.AltModifier)
+    assert turns == [(True, 24.0)]
     assert hand.canvas.view == view
 
 
@@ -383,3 +392,46 @@ def test_nothing_is_told_without_an_image(canvas: Canvas) -> None:
 def test_assistive_programs_learn_what_it_is(canvas: Canvas, qtbot: QtBot) -> None:
     assert canvas.accessibleName()
     assert canvas.focusPolicy() == Qt.FocusPolicy.StrongFocus
+
+
+def test_a_press_whose_release_went_elsewhere_does_not_block_the_next(
+    show: Callable[[ArraySource], None], canvas: Canvas
+) -> None:
+    show(ArraySource(plain(400, 300)))
+    hand = Hand(canvas)
+    hand.press(200, 150, RIGHT)  # a menu takes the release
+    hand.move(210, 150)
+    hand.press(220, 150)
+    hand.release(220, 150)
+    told = [(pointer.button, kind) for pointer, kind in hand.pointers if kind != "move"]
+    assert told == [("right", "press"), ("right", "release"), ("left", "press"), ("left", "release")]
+
+
+@pytest.mark.parametrize("second", [LEFT, RIGHT])
+def test_a_second_press_ends_a_gesture_nobody_ended(
+    show: Callable[[ArraySource], None], canvas: Canvas, second: Qt.MouseButton
+) -> None:
+    show(ArraySource(plain(400, 300)))
+    hand = Hand(canvas)
+    hand.press(200, 150, LEFT)
+    hand.press(220, 150, second)
+    hand.release(220, 150, second)
+    assert [kind for _, kind in hand.pointers] == ["press", "release", "press", "release"]
+
+
+def test_a_menu_that_opens_ends_what_the_button_does(
+    show: Callable[[ArraySource], None], canvas: Canvas
+) -> None:
+    show(ArraySource(plain(400, 300)))
+    hand = Hand(canvas)
+    hand.press(200, 150, RIGHT)
+    QApplication.sendEvent(canvas, QFocusEvent(QEvent.Type.FocusOut, Qt.FocusReason.PopupFocusReason))
+    assert [kind for _, kind in hand.pointers] == ["press", "release"]
+
+
+def test_alt_alone_stays_with_the_canvas(show: Callable[[ArraySource], None], canvas: Canvas) -> None:
+    show(ArraySource(plain(400, 300)))
+    event = QKeyEvent(QEvent.Type.ShortcutOverride, Qt.Key.Key_Alt, Qt.KeyboardModifier.AltModifier)
+    event.ignore()
+    QApplication.sendEvent(canvas, event)
+    assert event.isAccepted()  # else the menu bar would take the keyboard at its release

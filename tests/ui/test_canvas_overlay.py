@@ -264,6 +264,7 @@ def test_while_zooming_the_last_tiles_are_shown_stretched_then_sharp(
     settle()
     paper.zoom_by(1.2, (200, 150))
     assert not paper.is_settled()
+    assert not paper._nearby_requests()  # of a scale that may be left in a moment
     x = round(paper.view.to_screen(100, 150)[0])
     assert reddish(look())[150, x - 3 : x + 3].any()
     settle()

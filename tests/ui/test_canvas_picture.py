@@ -13,6 +13,7 @@ from pytestqt.qtbot import QtBot
 from samdesk.domain.geometry import Plane
 from samdesk.images.source import PixelSize
 from samdesk.ui.canvas import Canvas, View
+from samdesk.ui.layers import grid
 from samdesk.ui.layers.scalebar import scale_bar
 
 from .sources import ArraySource, coordinates, plain
@@ -66,6 +67,19 @@ def test_no_seam_and_no_shift_when_reduced(
     expected = ramp[np.clip(x, 0, width - 1).astype(int)]
     # half a device pixel of snapping and the rounding of the ramp
     assert np.abs(seen[..., 0] - expected)[inside].max() <= 1.5 + scale * 255 / width
+
+
+@pytest.mark.parametrize("scale", [1 / 3.3, 0.8, 1.3, 2.9])
+def test_a_picture_drawn_in_bands_is_the_same(
+    canvas: Canvas, show: Show, settle: Settle, look: Look, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show(ArraySource(np.random.default_rng(0).integers(0, 255, (1300, 1500, 3), np.uint8), levels=2))
+    canvas.set_view(View(700.3, 610.7, scale))
+    settle()
+    seen = look()
+    monkeypatch.setattr(grid, "BAND", 10_000)
+    canvas.update()
+    assert (look() == seen).all()
 
 
 def test_nothing_is_drawn_outside_the_image(canvas: Canvas, show: Show, look: Look) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QSurface
-from PySide6.QtWidgets import QAbstractButton
+from PySide6.QtWidgets import QAbstractButton, QDockWidget
 from pytestqt.qtbot import QtBot
 
 from samdesk.app.reconstruction import ReconJob
@@ -173,3 +174,9 @@ def test_the_preview_goes_when_its_job_ends_without_an_object(
     known.finished.emit(replace(job, state="failed"))
     assert view.scene is None
     assert "drop a PLY" in view.said.text()
+
+
+def test_only_the_3d_dock_has_a_window_of_its_own(rig: Rig) -> None:
+    docks = [one for one in rig.window.findChildren(QDockWidget) if one is not rig.window.dock3d]
+    assert docks
+    assert not any(one.testAttribute(Qt.WidgetAttribute.WA_NativeWindow) for one in docks)

@@ -8,20 +8,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtCore import QCoreApplication, QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QKeySequence
-from PySide6.QtWidgets import QCheckBox
+from PySide6.QtWidgets import QApplication, QCheckBox
 from pytestqt.qtbot import QtBot
 
 from samdesk.app.commands import COMMANDS
 from samdesk.app.settings import SETTINGS, Settings
 from samdesk.app.workspace import Notice
-from samdesk.domain.columns import Annotation
+from samdesk.domain.columns import Annotation, Table
 from samdesk.domain.errors import SamdeskError
-from samdesk.domain.geometry import Shape
+from samdesk.domain.geometry import Shape, ShapeKind
 from samdesk.sdk import Segmenter
 from samdesk.ui import theme
 from samdesk.ui.main_window import MainWindow
+from samdesk.ui.panels.classes import COUNT_ROLE
 from tests.fakes import FakeEngine
 
 
@@ -105,19 +106,134 @@ def test_lists_follow_the_document_both_ways(opened: MainWindow) -> None:
     w.selection.set(w.document.ids()[3:])
     rows = sorted(i.row() for i in opened.annotations.view.selectionModel().selectedIndexes())
     assert rows == [3, 4]
-    assert any(opened.classes.view.item(k).text() == "Tumor  (5)" for k in range(opened.classes.view.count()))
+    assert opened.classes.model.index(1).data(COUNT_ROLE) == 5
 
 
-def test_an_error_stays_news_leave_and_do_not_cover_it(window: MainWindow, qtbot: QtBot) -> None:
+def test_news_are_seen_and_leave_and_an_error_comes_back_after_them(window: MainWindow, qtbot: QtBot) -> None:
     window.notices.show_notice(Notice("error", "a.tif is broken.", "Convert it."))
     window.notices.show_notice(Notice("info", "All is well."))
-    assert window.notices.notice.text == "a.tif is broken."
+    assert window.notices.notice.text == "All is well."
+    window.notices._timer.setInterval(1)
+    window.notices._timer.start()
+    qtbot.waitUntil(lambda: window.notices.notice.text == "a.tif is broken.")
     window.notices.dismiss()
     window.notices.show_notice(Notice("info", "All is well."))
     assert window.notices.isVisible()
     window.notices._timer.setInterval(1)
     window.notices._timer.start()
     qtbot.waitUntil(lambda: not window.notices.isVisible())
+
+
+def test_what_was_told_goes_when_it_is_over(opened: MainWindow, picture: Path, qtbot: QtBot) -> None:
+    w = opened.workspace
+    w.tell("warning", "What is selected is locked.")
+    w.do(w.document.adding([Annotation(Shape.box(10, 10, 50, 60))]))
+    assert opened.notices.notice is None
+    w.tell("error", "a.tif is broken.")
+    w.do(w.document.adding([Annotation(Shape.box(20, 10, 50, 60))]))
+    assert opened.notices.notice is not None
+    other = picture.with_name("other.png")
+    other.write_bytes(picture.read_bytes())
+    w.open(other)
+    qtbot.waitUntil(lambda: w.image.source.path == other and opened.jobs.idle, timeout=10_000)
+    assert opened.notices.notice is None
+
+
+def test_a_notice_lies_beside_rulers_and_overview(opened: MainWindow, qtbot: QtBot) -> None:
+    opened.settings["rulers"] = True
+    opened.canvas.zoom_by(8)
+    opened.workspace.tell("info", "All is well.")
+    overview = opened.canvas._overview_rect()
+    assert overview is not None
+    opened.notices.place()
+    assert not opened.notices.geometry().intersects(overview)
+    assert opened.notices.y() > opened.canvas.room.top() > 0
+
+
+def test_what_is_drawn_is_seen_though_its_class_was_hidden(opened: MainWindow) -> None:
+    w = opened.workspace
+    w.classes.hide(["Tumor"])
+    w.do(w.document.adding([Annotation(Shape.box(10, 10, 50, 60), class_name="Tumor")]))
+    assert not w.classes.hidden
+    assert "Tumor" in opened.notices.notice.text
+    opened.settings["annotations"] = False
+    w.do(w.document.adding([Annotation(Shape.box(20, 10, 50, 60))]))
+    assert opened.settings["annotations"]
+
+
+def test_find_and_project_have_room_beside_each_other_in_a_small_window(
+    opened: MainWindow, qtbot: QtBot
+) -> None:
+    opened.resize(900, 500)
+    for dock in (opened.find_dock, opened.project_dock):
+        dock.show()
+    panel = opened.find_panel
+    qtbot.waitUntil(lambda: panel.layout().totalHeightForWidth(panel.width()) <= panel.height())
+    assert panel.where.height() >= panel.where.sizeHint().height()
+    assert not opened.find_dock.geometry().intersects(opened.project_dock.geometry())
+    assert opened.find_dock.widget().geometry().bottom() <= opened.find_dock.height()
+
+
+def test_the_candidate_stands_beside_the_scale_bar_or_above_it(opened: MainWindow) -> None:
+    pill, canvas = opened.pill, opened.canvas
+    opened.settings["scale_bar"] = True
+    pill.setFixedWidth(canvas.width() - 300)
+    pill.place()
+    assert pill.x() > canvas.foot_taken
+    pill.setFixedWidth(canvas.width() - 40)
+    pill.place()
+    assert pill.geometry().bottom() < canvas.height() - 48
+
+
+def test_an_imported_candidate_tells_name_class_and_size(opened: MainWindow, qtbot: QtBot) -> None:
+    w = opened.workspace
+    line = Shape.from_parts([[np.array([(10, 10), (40, 50)])]], ShapeKind.LINES)
+    made = [Annotation(line, class_name="Tumor", name="front"), Annotation(Shape.box(10, 10, 50, 60))]
+    w.review_imported(Table.from_annotations(made, w.document.classes), "Import x.geojson")
+    qtbot.waitUntil(lambda: len(w.review) == 2)
+    model = opened.review.model
+    shown = {tuple(model.index(row, column).data() for column in range(2)) for row in range(2)}
+    assert shown == {("front, Tumor", "50 px"), ("Unclassified", "2,000 px²")}
+    opened.review.drop.click()
+    assert not len(w.review)
+
+
+def test_the_place_of_the_cursor_takes_the_room_it_needs(window: MainWindow, qtbot: QtBot) -> None:
+    window.status.place.setText("1, 2 px")
+    qtbot.waitUntil(lambda: not window.status.place.is_cut)
+    window.status.layout().invalidate()
+    QCoreApplication.removePostedEvents(window.status, QEvent.Type.LayoutRequest.value)
+    window.status.place.setText("1, 2 px" + "   DAPI 1,234" * 4)
+    qtbot.waitUntil(lambda: not window.status.place.is_cut)
+
+
+def test_a_right_click_leaves_the_left_button_alive(opened: MainWindow, qtbot: QtBot) -> None:
+    w, canvas = opened.workspace, opened.canvas
+    w.select_tool("rectangle")
+    start, end = canvas.rect().center(), canvas.rect().center() + QPoint(40, 30)
+    qtbot.mousePress(canvas, Qt.MouseButton.RightButton, pos=start)
+    qtbot.waitUntil(lambda: QApplication.activePopupWidget() is not None)
+    menu = QApplication.activePopupWidget()
+    qtbot.mouseRelease(menu, Qt.MouseButton.RightButton, pos=QPoint(-9, -9))  # and not to the canvas
+    menu.close()
+    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=start)
+    qtbot.mouseMove(canvas, end)
+    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=end)
+    qtbot.waitUntil(lambda: len(w.document) == 1)
+
+
+def test_escape_and_return_give_the_keyboard_back_to_the_picture(opened: MainWindow, qtbot: QtBot) -> None:
+    w = opened.workspace
+    w.do(w.document.adding([Annotation(Shape.box(10, 10, 50, 60))]))
+    w.select_all()
+    opened.activateWindow()
+    for key in (Qt.Key.Key_Escape, Qt.Key.Key_Return):
+        opened.show_properties()
+        assert opened.focusWidget() is opened.properties.name
+        qtbot.keyClicks(opened.properties.name, "x")
+        qtbot.keyClick(opened.properties.name, key)
+        assert opened.focusWidget() is opened.canvas
+    assert w.document.get(w.document.ids()[0]).name == "x"
 
 
 def test_what_a_listener_raises_becomes_a_notice(window: MainWindow, qtbot: QtBot) -> None:

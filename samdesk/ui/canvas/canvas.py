@@ -21,6 +21,8 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPalette,
+    QPen,
+    QRegion,
     QResizeEvent,
     QWheelEvent,
 )
@@ -28,25 +30,28 @@ from PySide6.QtWidgets import QGestureEvent, QPinchGesture, QWidget
 from shiboken6 import isValid
 
 from samdesk.app.jobs import Jobs
-from samdesk.app.tools import Cursor
+from samdesk.app.tools import Cursor, Sketch
 from samdesk.domain.document import Document, Edit, Selection
 from samdesk.domain.geometry import Bounds, Plane, Region
 from samdesk.images.contrast import Display
-from samdesk.images.source import ImageSource
+from samdesk.images.source import ImageSource, PixelSize
 from samdesk.images.tiles import BlockCache
 from samdesk.sdk.precompute import click_area
 from samdesk.ui.layers.image import ImageLayer
 from samdesk.ui.layers.live import Outline, paint_proposal
+from samdesk.ui.layers.names import NamesLayer
 from samdesk.ui.layers.overlay import OverlayLayer
 from samdesk.ui.layers.overlaytiles import Style
 from samdesk.ui.layers.overview import Overview
 from samdesk.ui.layers.proposals import ProposalLayer
-from samdesk.ui.layers.scalebar import paint_scale_bar
+from samdesk.ui.layers.rulers import Rulers
+from samdesk.ui.layers.scalebar import WIDEST_BAR, paint_scale_bar
+from samdesk.ui.layers.sketch import SketchLayer
 from samdesk.ui.layers.tiles import Key, Request, TileStore
 from samdesk.ui.layers.view import View, scale_limits
 from samdesk.ui.layers.warm import paint_warm
 
-from .events import ARROWS, KEY_PAN, ZOOM_KEYS, ZOOM_UNIT, wheel_units
+from .events import ARROWS, KEY_PAN, ZOOM_KEYS, ZOOM_UNIT, pointer_at, wheel_units
 from .mouse import Mouse
 
 if TYPE_CHECKING:
@@ -61,6 +66,13 @@ REST_MS = 80
 
 OPACITY_PER_UNIT = 0.1 / 24
 """A notch of the wheel changes the opacity of annotations by a tenth."""
+
+KEYBOARD_REASONS = (
+    Qt.FocusReason.TabFocusReason,
+    Qt.FocusReason.BacktabFocusReason,
+    Qt.FocusReason.ShortcutFocusReason,
+)
+"""Who comes by these is shown that the keyboard is here."""
 
 BACKGROUND = 106
 """How much darker than the window the canvas is, in percent."""
@@ -95,6 +107,8 @@ class Canvas(QWidget):
     pointer : Signal(Pointer, str)
         What is not navigation: "press", "move" (also without a button), "release", "double" in
         place of a second press, "leave".
+    turned : Signal(Pointer, float)
+        The wheel with Alt, and how far it was turned.
     settled : Signal()
         All visible tiles are there and up to date.
     overlay_opacity_changed : Signal(float)
@@ -105,6 +119,7 @@ class Canvas(QWidget):
     view_changed = Signal(object)
     hovered = Signal(object, object)
     pointer = Signal(object, str)
+    turned = Signal(object, float)
     settled = Signal()
     overlay_opacity_changed = Signal(float)
     failed = Signal(object)
@@ -130,8 +145,14 @@ class Canvas(QWidget):
         self._outline: Outline | None = None
         self._proposals: ProposalLayer | None = None
         self._warm: tuple[Bounds, ...] = ()
+        self._sketch = SketchLayer()
         self._show_scale_bar = True
         self._show_overview = True
+        self._rulers = Rulers(self.update)
+        self._jobs = jobs
+        self._names: NamesLayer | None = None
+        self._show_names = False
+        self._by_keyboard = False
         self._key_repeats = 0
         self._missing: set[Key] = set()
         self._was_settled = True
@@ -141,6 +162,7 @@ class Canvas(QWidget):
         self._mouse = Mouse(self)
         self._mouse.pointer.connect(self.pointer)
         self._mouse.hovered.connect(self.hovered)
+        self._mouse.hovered.connect(self._rulers.point)
         self._mouse.panned.connect(self.pan_by)
         self._mouse.aimed.connect(self._go_to)
         self._mouse.shape_changed.connect(self.setCursor)
@@ -205,9 +227,11 @@ class Canvas(QWidget):
         if self._selection is not None:
             self._selection.changed.disconnect(self._selection_changed)
         self._document, self._selection, self._overlay = document, selection, None
+        self._names = None if document is None else NamesLayer(self._jobs, document, self.update)
         if document is not None:
             document.changed.connect(self._document_changed)
             self._overlay = OverlayLayer(self._store, next(self._serial), document, self._plane, self._style)
+            self._replace()
         if selection is not None:
             selection.changed.connect(self._selection_changed)
             self._selection_changed()
@@ -222,7 +246,24 @@ class Canvas(QWidget):
         elif self._outline is None or self._outline.shape is not candidate.shape:
             self._outline = Outline(candidate.shape)
         self._proposal = proposal
+        self._replace()
         self._update_around(proposal)
+
+    def set_sketch(self, sketch: Sketch | None) -> None:
+        """Show what the tool paints; annotations that it stands in for are not painted meanwhile."""
+        self.update(self._sketch.dirty(self._view, self.font()))
+        self._sketch.show(sketch)
+        self.update(self._sketch.dirty(self._view, self.font()))
+        self._replace()
+
+    def _replace(self) -> None:
+        """Leave out the annotations that the sketch or the proposal stands in for."""
+        if self._overlay is not None:
+            sketch, proposal = self._sketch.sketch, self._proposal
+            ids = sketch.replaces if sketch is not None else frozenset()
+            if proposal is not None and proposal.refines is not None:
+                ids = ids | {proposal.refines.id}
+            self._overlay.set_replaced(ids)
 
     def set_warm(self, chips: Sequence[Region]) -> None:
         """Mark where a click is answered at once, because its chip is one of `chips`."""
@@ -272,6 +313,27 @@ class Canvas(QWidget):
         self.update()
 
     @property
+    def show_rulers(self) -> bool:
+        return self._rulers.visible
+
+    @show_rulers.setter
+    def show_rulers(self, show: bool) -> None:
+        if show != self._rulers.visible:
+            self._rulers.visible = show
+            if self._fit_wanted:
+                self.fit()
+            self.update()
+
+    @property
+    def show_names(self) -> bool:
+        return self._show_names
+
+    @show_names.setter
+    def show_names(self, show: bool) -> None:
+        self._show_names = show
+        self.update()
+
+    @property
     def show_overview(self) -> bool:
         return self._show_overview
 
@@ -301,11 +363,13 @@ class Canvas(QWidget):
     def fit(self) -> None:
         """Show the complete image, also after the widget is resized, until the view is moved."""
         self._fit_wanted = True
-        view = self._view.sized(self.width(), self.height(), self.devicePixelRatioF())
+        beside = self._rulers.thickness
+        size = (float(self.width()), float(self.height()), self.devicePixelRatioF())
+        view = self._view.sized(size[0] - beside, size[1] - beside, size[2])
         if self._image is not None:
             box = self._image.bounds
             view = view.fitted(box.x1, box.y1)
-        self._move_to(view)
+        self._move_to(view.sized(*size).panned(beside / 2, beside / 2))
 
     def zoom_to(self, scale: float, anchor: tuple[float, float] | None = None) -> None:
         """Zoom to `scale` image pixels per logical pixel; 1 shows pixels as they are."""
@@ -404,9 +468,12 @@ class Canvas(QWidget):
         return requests
 
     def _nearby_requests(self) -> list[Request]:
-        """One ring of tiles around what is visible, so that panning finds them."""
+        """One ring of tiles around what is visible, so that panning finds them.
+
+        None while the view is being zoomed: they would be for a scale that is left in a moment.
+        """
         requests = []
-        if self._image is not None:
+        if self._image is not None and not self._rest.isActive():
             requests += self._image.requests(self._view, ring=1)
             if self._overlay is not None and self._annotations_visible:
                 requests += self._overlay.requests(self._view, ring=1)
@@ -451,9 +518,23 @@ class Canvas(QWidget):
 
     def _overview_rect(self) -> QRect | None:
         """Where the overview is, None while it is not shown."""
+        if self._overview is not None:
+            self._overview.top = self._rulers.thickness
         if self._show_overview and self._overview is not None and self._overview.is_useful(self._view):
             return self._overview.rect(self._view)
         return None
+
+    @property
+    def room(self) -> QRect:
+        """Where something may lie over the picture: beside rulers and overview, logical pixels."""
+        beside, overview = self._rulers.thickness, self._overview_rect()
+        right = overview.left() if overview is not None else self.width()
+        return QRect(beside, beside, right - beside, self.height() - beside)
+
+    @property
+    def foot_taken(self) -> float:
+        """How far the scale bar may reach from the left edge, logical pixels."""
+        return self._rulers.thickness + WIDEST_BAR if self._show_scale_bar else 0.0
 
     def _go_to(self, at: QPointF) -> None:
         """Center the place of the overview."""
@@ -483,8 +564,20 @@ class Canvas(QWidget):
             self._proposals.paint(painter, view)
         if self._proposal is not None:
             paint_proposal(painter, view, self._proposal, self._outline)
+        self._sketch.paint(painter, view, self._style)
         if self._overview_rect() is not None:
             self._overview.paint(painter, view)
+
+    def _paint_beside(self, painter: QPainter, pixel_size: PixelSize | None) -> None:
+        """Everything that is in logical pixels."""
+        if self._show_names and self._names is not None and self._annotations_visible:
+            painter.save()
+            painter.setClipRegion(QRegion(self.rect()) - QRegion(self._overview_rect() or QRect()))
+            self._names.paint(painter, self._view, self._plane, self.font(), self._style.hidden)
+            painter.restore()
+        self._rulers.paint(painter, self._view, pixel_size, self.font(), self.palette())
+        if self._show_scale_bar:
+            paint_scale_bar(painter, self._view, pixel_size, self.font(), self._rulers.thickness)
 
     # Qt's own
 
@@ -501,8 +594,13 @@ class Canvas(QWidget):
         to_device_pixels(painter, self._view.dpr)
         self._paint_picture(painter)
         painter.restore()
-        if self._image is not None and self._show_scale_bar:
-            paint_scale_bar(painter, self._view, self._image.source.pixel_size, self.font())
+        if self._image is not None:
+            self._paint_beside(painter, self._image.source.pixel_size)
+            self._sketch.paint_text(painter, self._view, self.font())
+        if self._by_keyboard:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(self.palette().color(QPalette.ColorRole.Accent), 2))
+            painter.drawRect(QRectF(self.rect()).adjusted(1, 1, -1, -1))
         painter.end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -510,6 +608,7 @@ class Canvas(QWidget):
         super().resizeEvent(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
+        self._by_keyboard = False
         if self._image is not None:
             self._mouse.press(event, self._view, self._overview_rect(), clicks=1)
 
@@ -528,16 +627,28 @@ class Canvas(QWidget):
         self._mouse.leave(self._view)
         super().leaveEvent(event)
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        self._by_keyboard = event.reason() in KEYBOARD_REASONS
+        self.update()
+
     def focusOutEvent(self, event: QFocusEvent) -> None:
+        self._by_keyboard = False
+        self.update()
         self._mouse.set_space(False)
+        if event.reason() == Qt.FocusReason.PopupFocusReason:
+            self._mouse.let_go(self._view)
         super().focusOutEvent(event)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         units, held = wheel_units(event), event.modifiers()
-        if held & Qt.KeyboardModifier.AltModifier or not units:
+        if not units or self._image is None:
             event.ignore()
             return
         event.accept()
+        if held & Qt.KeyboardModifier.AltModifier:
+            self.turned.emit(pointer_at(self._view, event.position(), "", event), units)
+            return
         if held & Qt.KeyboardModifier.ControlModifier:
             self.set_overlay_opacity(self._opacity + units * OPACITY_PER_UNIT)
         else:
@@ -563,6 +674,9 @@ class Canvas(QWidget):
             super().keyReleaseEvent(event)
 
     def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ShortcutOverride and _is_alt(event):
+            event.accept()  # Alt is for drawing here; else it would lead into the menu bar
+            return True
         if isinstance(event, QNativeGestureEvent):
             return self._native_gesture(event)
         if isinstance(event, QGestureEvent):
@@ -588,6 +702,10 @@ class Canvas(QWidget):
             self.zoom_by(max(pinch.scaleFactor(), 0.1), center.toTuple())
         event.accept(pinch)
         return True
+
+
+def _is_alt(event: QEvent) -> bool:
+    return isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Alt
 
 
 def to_device_pixels(painter: QPainter, dpr: float) -> None:

@@ -66,4 +66,7 @@ def wheel_units(event: QWheelEvent) -> float:
     fingers = event.phase() != Qt.ScrollPhase.NoScrollPhase and not event.pixelDelta().isNull()
     if fingers:
         return event.pixelDelta().y() * UNITS_PER_PIXEL
-    return event.angleDelta().y() / 8 * UNITS_PER_DEGREE
+    turn = event.angleDelta()
+    # with Alt Qt tells a wheel as if it were turned sideways
+    sideways = event.modifiers() & Qt.KeyboardModifier.AltModifier and not turn.y()
+    return (turn.x() if sideways else turn.y()) / 8 * UNITS_PER_DEGREE

@@ -22,6 +22,9 @@ SHAPES = {
     "cross": Qt.CursorShape.CrossCursor,
     "hand": Qt.CursorShape.OpenHandCursor,
     "arrow": Qt.CursorShape.ArrowCursor,
+    "grip": Qt.CursorShape.PointingHandCursor,
+    "move": Qt.CursorShape.SizeAllCursor,
+    "none": Qt.CursorShape.BlankCursor,
 }
 
 
@@ -40,7 +43,8 @@ class Mouse(QObject):
         A place of the overview was pressed, in logical pixels of the widget.
     shape_changed : Signal(Qt.CursorShape)
     panning : bool
-        Dragging with the left button pans.
+        Dragging with the left button pans. Looked at after a press was told, so that whoever hears
+        of it can decide.
     """
 
     pointer = Signal(object, str)
@@ -61,8 +65,9 @@ class Mouse(QObject):
 
     def set_kind(self, kind: Cursor) -> None:
         """The cursor over the picture."""
-        self._kind = kind
-        self._show_shape()
+        if kind != self._kind:
+            self._kind = kind
+            self._show_shape()
 
     def set_space(self, held: bool) -> None:
         """While the space bar is held every left drag pans."""
@@ -70,6 +75,9 @@ class Mouse(QObject):
         self._show_shape()
 
     def press(self, event: QMouseEvent, view: View, overview: QRect | None, clicks: int) -> None:
+        held = event.buttons() & self._button and event.button() != self._button
+        if self._gesture and not held:
+            self.let_go(view)
         if self._gesture:
             return
         at, self._button = event.position(), event.button()
@@ -81,12 +89,16 @@ class Mouse(QObject):
         elif self._button == Qt.MouseButton.MiddleButton or (left and self._space):
             self._gesture = "pan"
         elif self._button in BUTTONS:
-            self._gesture = "hand" if left and self.panning else "tool"
+            self._gesture = "tool"
             pointer = pointer_at(view, at, BUTTONS[self._button], event, clicks)
             self.pointer.emit(pointer, "press" if clicks == 1 else "double")
+            if left and self.panning and self._gesture == "tool":
+                self._gesture = "hand"
         self._show_shape()
 
     def move(self, event: QMouseEvent, view: View, overview: QRect | None) -> None:
+        if not event.buttons() & self._button:
+            self.let_go(view)
         at, last = event.position(), self._at
         if not self._gesture and overview is not None and overview.contains(at.toPoint()):
             self.leave(view)
@@ -115,6 +127,16 @@ class Mouse(QObject):
         self._gesture = ""
         self._button = Qt.MouseButton.NoButton
         self._show_shape()
+
+    def let_go(self, view: View) -> None:
+        """End what the held button does: its release went to a menu or to another window."""
+        gesture, button, at = self._gesture, self._button, self._at or self._pressed_at
+        self._gesture, self._button = "", Qt.MouseButton.NoButton
+        if gesture in ("tool", "hand"):
+            x, y = view.to_image(at.x(), at.y())
+            self.pointer.emit(Pointer(x, y, BUTTONS[button], scale=view.scale), "release")
+        if gesture:
+            self._show_shape()
 
     def leave(self, view: View) -> None:
         """The pointer is not over the picture any more."""

@@ -6,13 +6,17 @@ Remembers the folder; must not know why it is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QIcon
-from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+from PySide6.QtWidgets import QFileDialog, QMessageBox, QProgressDialog, QWidget
 
 from samdesk.app.settings import Settings
+
+LOOK_MS = 50
+"""So often it is looked whether what is waited for has ended."""
 
 _ENDING = re.compile(r"\*(\.[\w.]+)")
 
@@ -45,6 +49,12 @@ class WindowAsk:
         chosen = QFileDialog.getExistingDirectory(self._parent, title, self._settings["folder"])
         return Path(chosen) if chosen else None
 
+    def new_folder(self, title: str, name: str) -> Path | None:
+        start = str(Path(self._settings["folder"] or Path.home()) / name)
+        only_named = QFileDialog.Option.ShowDirsOnly | QFileDialog.Option.DontConfirmOverwrite
+        chosen, _ = QFileDialog.getSaveFileName(self._parent, title, start, "Folders", options=only_named)
+        return self._remembered(Path(chosen)) if chosen else None
+
     def save_file(self, title: str, name: str, filters: str) -> Path | None:
         start = str(Path(self._settings["folder"] or Path.home()) / name)
         chosen, kind = QFileDialog.getSaveFileName(self._parent, title, start, filters)
@@ -59,6 +69,17 @@ class WindowAsk:
         box.exec()
         clicked = box.clickedButton()
         return next((k for k, button in enumerate(buttons) if button is clicked), None)
+
+    def wait(self, text: str, until: Callable[[], bool]) -> bool:
+        box = QProgressDialog(f"{text}…", "Cancel", 0, 0, self._parent)
+        box.setWindowModality(Qt.WindowModality.WindowModal)
+        box.setMinimumDuration(0)
+        look = QTimer(box, interval=LOOK_MS)
+        look.timeout.connect(lambda: box.accept() if until() else None)
+        look.start()
+        waited = bool(box.exec())
+        box.deleteLater()
+        return waited
 
     def _remembered(self, path: Path) -> Path:
         self._settings["folder"] = str(path.parent)

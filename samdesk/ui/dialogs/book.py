@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QDialog, QMainWindow
 
 from samdesk.app.settings import Settings
 from samdesk.app.workspace import Workspace
+from samdesk.domain.geometry import Bounds
 from samdesk.ui.actions import Actions
 from samdesk.ui.bridge import Bridge
 
@@ -40,11 +41,18 @@ DIALOGS = {
     "palette": DialogSpec("palette:make"),
     "preferences": DialogSpec("preferences:make"),
     "contrast": DialogSpec("contrast:make"),
+    "snapshots": DialogSpec("snapshots:make"),
+    "project name": DialogSpec("projectname:make"),
+    "class": DialogSpec("classes:make"),
+    "set_class": DialogSpec("classes:make_choice"),
     "weights": DialogSpec("weights.dialog:make", stays=True),
     "make3d": DialogSpec("make3d:make"),
     "engines3d": DialogSpec("engines3d:make", stays=True),
+    "shaping": DialogSpec("shaping:make"),
+    "measurements": DialogSpec("measurements.dialog:make"),
     "shortcuts": DialogSpec("shortcuts:make"),
     "about": DialogSpec("shortcuts:make_about"),
+    "imported": DialogSpec("imported:make", stays=True),
 }
 
 
@@ -61,6 +69,10 @@ class Window(QMainWindow):
     def show_dialog(self, name: str, about: str = "") -> None:
         """Open a dialog, at what it is about."""
         self.dialogs.show(name, about)
+
+    def looking_at(self) -> tuple[Bounds, float]:
+        """What of the image is in view, and image pixels per screen pixel."""
+        raise NotImplementedError
 
     def show_making(self, job: str) -> None:
         """Show the 3D job of this id."""
@@ -98,6 +110,13 @@ class Dialogs:
         for name, dialog in list(self._open.items()):
             if not DIALOGS[name].stays:
                 dialog.close()
+
+    def restyle(self) -> None:
+        """Have those that are open take the colors of the present theme, where they hold any."""
+        for dialog in list(self._open.values()):
+            restyle = getattr(dialog, "restyle", None)
+            if restyle is not None:
+                restyle()
 
     def _forget(self, name: str, dialog: QDialog) -> None:
         if self._open.get(name) is dialog:

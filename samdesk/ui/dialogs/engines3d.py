@@ -40,8 +40,8 @@ from samdesk.recon.client import CheckItem
 from samdesk.recon.engines import RECON_ENGINES, ReconField, ReconSpec
 from samdesk.ui import theme
 from samdesk.ui.dialogs.book import Window
+from samdesk.ui.fold import Fold
 
-from .fold import Fold
 from .lines import Level, Line, Lines
 
 Guard = Callable[[Callable[..., object]], Callable[..., None]]

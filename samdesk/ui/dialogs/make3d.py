@@ -45,10 +45,10 @@ from samdesk.sdk import Image
 from samdesk.sdk.reconstruction import Finding, Preflight, mask_of, picture_of
 from samdesk.ui import theme
 from samdesk.ui.dialogs.book import Window
+from samdesk.ui.fold import Fold
 from samdesk.weights.transfer import duration_text
 
 from .engines3d import SETTING, Guard, lacking, listed
-from .fold import Fold
 from .lines import Line, Lines
 
 LAST_ENGINE, LAST_OPTIONS = "engine3d", "options3d"

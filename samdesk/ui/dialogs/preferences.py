@@ -17,24 +17,65 @@ from PySide6.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QFrame,
-    QGroupBox,
+    QHBoxLayout,
     QLabel,
+    QLineEdit,
+    QListWidget,
     QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
 )
+from shiboken6 import isValid
 
-from samdesk.app.settings import SETTINGS, Setting, Settings
+from samdesk.app.settings import PAGES, SETTINGS, Setting, Settings
 from samdesk.ui import theme
 from samdesk.ui.dialogs.book import Window
 
-OTHER_HEIGHT = 140
-"""Of the dialog's frame, margins and buttons, logical pixels."""
+from .palette import matches
+
+OTHER_HEIGHT = 180
+"""Of the dialog's frame, margins, search line and buttons, logical pixels."""
+
+TALLEST = 560
+"""Of what is shown of a page, logical pixels."""
+
+
+STYLE_WIDTH = 28
+"""What a scroll bar takes beside a page, and styles add once they are known."""
+
+
+class _Page(QWidget):
+    """The rows of one page under its title."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.title = QLabel(title)
+        self.title.setProperty("role", "heading")
+        self.form = QFormLayout()
+        self.form.setVerticalSpacing(8)
+        self._rows: list[tuple[int, str]] = []
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 10)
+        layout.setSpacing(10)
+        layout.addWidget(self.title)
+        layout.addLayout(self.form)
+
+    def add(self, row: Setting, title: QLabel, editor: QWidget) -> None:
+        choices = " ".join(text for _, text in row.choices)
+        self._rows.append((self.form.rowCount(), f"{row.page} {row.title} {row.tip} {choices}"))
+        self.form.addRow(title, editor)
+
+    def show_matching(self, query: str) -> bool:
+        """Show the rows that match; whether there is one."""
+        found = [matches(query, text) for _, text in self._rows]
+        for (row, _), fits in zip(self._rows, found, strict=True):
+            self.form.setRowVisible(row, fits)
+        return any(found)
 
 
 class Preferences(QDialog):
-    """One group per page of the table, one row per setting.
+    """A page at a time, or whatever is searched for on all of them.
 
     Attributes
     ----------
@@ -45,34 +86,50 @@ class Preferences(QDialog):
     def __init__(self, parent: QWidget | None, settings: Settings) -> None:
         super().__init__(parent)
         self.setWindowTitle("Preferences")
-        self.setMinimumWidth(460)
         self._settings = settings
         self.about = ""
         self.editors: dict[str, QWidget] = {}
         self._followed: dict[str, Callable[[bool], object]] = {}
-        layout = QVBoxLayout(self)
-        layout.setSpacing(14)
-        pages = QWidget()
-        column = QVBoxLayout(pages)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(14)
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Search all preferences")
+        self.search.setAccessibleName("Search all preferences")
+        self.search.setClearButtonEnabled(True)
+        self.search.textChanged.connect(lambda _: self._show_pages())
+        self.contents = QListWidget()
+        self.contents.setAccessibleName("Pages")
+        self.pages = {name: _Page(name) for name in PAGES if any(r.page == name for r in SETTINGS.values())}
+        self.contents.addItems(list(self.pages))
+        self.contents.setFixedWidth(self.contents.sizeHintForColumn(0) + 36)
+        self.contents.currentRowChanged.connect(lambda _: self._chosen())
         titles = QFontMetrics(self.font())
         self._title_width = max(titles.horizontalAdvance(row.title) for row in SETTINGS.values() if row.page)
-        for page in dict.fromkeys(row.page for row in SETTINGS.values() if row.page):
-            group = QGroupBox(page)
-            form = QFormLayout(group)
-            for row in SETTINGS.values():
-                if row.page == page:
-                    self._add(form, row)
-            column.addWidget(group)
-        self._area = self._scrolling(pages)
-        layout.addWidget(self._area)
+        for row in SETTINGS.values():
+            if row.page:
+                self._add(self.pages[row.page], row)
+        self._nothing = QLabel("No preference is called that.")
+        self._nothing.setProperty("role", "muted")
+        self._area = self._scrolling()
+        middle = QHBoxLayout()
+        middle.setSpacing(16)
+        middle.addWidget(self.contents)
+        middle.addWidget(self._area, 1)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(12)
+        layout.addWidget(self.search)
+        layout.addLayout(middle, 1)
+        layout.addWidget(self._buttons())
+        self.contents.setCurrentRow(0)
+        self._show_pages()
+        settings.changed.connect(self._setting_changed)
+
+    def _buttons(self) -> QDialogButtonBox:
         buttons = theme.close_button(self)
         reset = QPushButton("Restore Defaults")
         reset.setAutoDefault(False)
+        reset.setToolTip("Set every preference on all pages back")
         reset.clicked.connect(self._reset)
         buttons.addButton(reset, QDialogButtonBox.ButtonRole.ResetRole)
-        layout.addWidget(buttons)
+        return buttons
 
     def follow(self, name: str, on: bool, turn: Callable[[bool], object]) -> None:
         """Have a switch show what is, which `show_switch` tells, and turn that instead of the setting.
@@ -96,35 +153,62 @@ class Preferences(QDialog):
         blocker.unblock()
 
     def bring(self, name: str) -> None:
-        """Scroll to a setting's group, and let the keyboard write into the setting."""
+        """Show a setting's page, and let the keyboard write into the setting."""
         editor = self.editors[name]
-        group = editor.parentWidget()
-        assert group is not None
-        self._area.ensureWidgetVisible(group, 0, 0)
+        self.search.clear()
+        self.contents.setCurrentRow(list(self.pages).index(SETTINGS[name].page))
+        self._area.ensureWidgetVisible(editor)
         editor.setFocus(Qt.FocusReason.OtherFocusReason)
         if isinstance(editor, QDoubleSpinBox):
             editor.selectAll()
 
-    def _add(self, form: QFormLayout, row: Setting) -> None:
+    def _chosen(self) -> None:
+        self.search.clear()
+        self._show_pages()
+
+    def _show_pages(self) -> None:
+        query = self.search.text().strip()
+        chosen = self.contents.currentItem()
+        found = False
+        for name, page in self.pages.items():
+            fits = page.show_matching(query)
+            shown = fits if query else chosen is not None and chosen.text() == name
+            page.setVisible(shown)
+            found = found or shown
+        self._nothing.setVisible(not found)
+        self._area.verticalScrollBar().setValue(0)
+
+    def _add(self, page: _Page, row: Setting) -> None:
         make = {"switch": self._switch, "choice": self._choice, "number": self._number}[row.kind]
         editor = make(row)
         editor.setToolTip(row.tip)
         editor.setAccessibleName(row.title)
         self.editors[row.name] = editor
         title = QLabel("" if row.kind == "switch" else row.title)
-        title.setMinimumWidth(self._title_width)  # so that all groups are aligned
-        form.addRow(title, editor)
+        title.setToolTip(row.tip)
+        title.setBuddy(editor)
+        title.setMinimumWidth(self._title_width)  # so that all pages are aligned
+        page.add(row, title, editor)
 
-    def _scrolling(self, pages: QWidget) -> QScrollArea:
-        """The pages at their full height, or as much of it as the screen has room for."""
+    def _scrolling(self) -> QScrollArea:
+        """The pages at the height of the tallest, or as much of it as the screen has room for."""
+        pages = QWidget()
+        column = QVBoxLayout(pages)
+        column.setContentsMargins(0, 0, 16, 0)  # where a scroll bar would be
+        for page in self.pages.values():
+            column.addWidget(page)
+        column.addWidget(self._nothing)
+        column.addStretch()
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setWidget(pages)
+        tallest = max(page.sizeHint().height() for page in self.pages.values())
         room = self.screen().availableGeometry().height() - OTHER_HEIGHT
-        area.setMinimumHeight(min(pages.sizeHint().height(), room))
-        area.setMinimumWidth(pages.sizeHint().width() + area.verticalScrollBar().sizeHint().width())
+        area.setMinimumHeight(min(tallest, TALLEST, room))
+        area.setMinimumWidth(pages.sizeHint().width() + STYLE_WIDTH)
         return area
 
     def _switch(self, row: Setting) -> QWidget:
@@ -159,21 +243,32 @@ class Preferences(QDialog):
         else:
             self._settings[name] = value
 
+    def _setting_changed(self, name: str) -> None:
+        """Follow what was changed elsewhere, by a key or in another window."""
+        if isValid(self) and name in self.editors and name not in self._followed:
+            blocker = QSignalBlocker(self.editors[name])
+            _show(self.editors[name], self._settings[name])
+            blocker.unblock()
+
     def _reset(self) -> None:
         for name, editor in self.editors.items():
             default = SETTINGS[name].default
-            if isinstance(editor, QCheckBox):
-                editor.setChecked(default)
-            elif isinstance(editor, QComboBox):
-                editor.setCurrentIndex(editor.findData(default))
-            elif isinstance(editor, QDoubleSpinBox):
-                editor.setValue(default)
+            _show(editor, default)
             self._settings[name] = default  # what is shown may not be what is wished
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         if self.about:
             self.bring(self.about)
+
+
+def _show(editor: QWidget, value: object) -> None:
+    if isinstance(editor, QCheckBox):
+        editor.setChecked(bool(value))
+    elif isinstance(editor, QComboBox):
+        editor.setCurrentIndex(editor.findData(value))
+    elif isinstance(editor, QDoubleSpinBox) and isinstance(value, int | float):
+        editor.setValue(value)
 
 
 def make(window: Window, about: str) -> Preferences:

@@ -23,6 +23,11 @@ MOST_CELLS = 400
 SAME = 1e-3
 """Tiles whose size on screen differs from their own by less than this are not scaled."""
 
+BAND = 64
+"""Device pixels of height in which interpolated tiles are drawn. From 96 lines on Qt shares such
+drawing among the threads of a pool and waits for them: beside workers that make tiles these get
+their turn late, and every tile of a frame would wait anew. In one go it takes no longer."""
+
 Cell = tuple[int, int]
 
 
@@ -120,11 +125,9 @@ def paint_grids(
     if not missing.isEmpty():
         painter.save()
         painter.setClipRegion(missing, Qt.ClipOperation.IntersectClip)
-        for grid, cell, tile in reversed(_borrowed(view, store, others, missing)):
-            _paint_tile(painter, view, grid, cell, tile, image_format)
+        _paint_tiles(painter, view, _borrowed(view, store, others, missing)[::-1], image_format)
         painter.restore()
-    for grid, cell, tile in ready:
-        _paint_tile(painter, view, grid, cell, tile, image_format)
+    _paint_tiles(painter, view, ready, image_format)
 
 
 _Placed = tuple[Grid, Cell, Tile]
@@ -147,25 +150,48 @@ def _borrowed(view: View, store: TileStore, grids: Sequence[Grid], missing: QReg
     return found
 
 
-def _paint_tile(
-    painter: QPainter, view: View, grid: Grid, cell: Cell, tile: Tile, image_format: QImage.Format
+def _paint_tiles(
+    painter: QPainter, view: View, placed: Sequence[_Placed], image_format: QImage.Format
 ) -> None:
-    if tile.pixels is None:
+    """Draw tiles, the last one on top: in bands when one is to be interpolated, else at once."""
+    scaled: list[_Scaled] = []
+    for grid, cell, tile in placed:
+        if tile.pixels is None:
+            continue
+        if tile.picture is None:
+            height, width = tile.pixels.shape[:2]
+            tile.picture = QImage(tile.pixels.data, width, height, tile.pixels.strides[0], image_format)
+        picture: QImage = tile.picture
+        box = device_box(view, grid.cell_bounds(cell))
+        if abs(box.width() - picture.width()) < SAME and abs(box.height() - picture.height()) < SAME:
+            whole = QRectF(picture.rect())
+            scaled.append((False, whole.translated(box.topLeft().toPoint()), picture, whole))
+            continue
+        width, height = view.device_size
+        x, width, first, columns = _on_screen(box.left(), box.width(), picture.width(), width)
+        y, height, top, rows = _on_screen(box.top(), box.height(), picture.height(), height)
+        if columns > 0 and rows > 0:
+            target, part = QRectF(x, y, width, height), QRectF(first, top, columns, rows)
+            scaled.append((grid.smooth, target, picture, part))
+    if not any(smooth for smooth, *_ in scaled):
+        _draw(painter, scaled)
         return
-    if tile.picture is None:
-        height, width = tile.pixels.shape[:2]
-        tile.picture = QImage(tile.pixels.data, width, height, tile.pixels.strides[0], image_format)
-    picture: QImage = tile.picture
-    box = device_box(view, grid.cell_bounds(cell))
-    if abs(box.width() - picture.width()) < SAME and abs(box.height() - picture.height()) < SAME:
-        painter.drawImage(box.topLeft().toPoint(), picture)
-        return
-    width, height = view.device_size
-    x, width, first, columns = _on_screen(box.left(), box.width(), picture.width(), width)
-    y, height, top, rows = _on_screen(box.top(), box.height(), picture.height(), height)
-    if columns > 0 and rows > 0:
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, grid.smooth)
-        painter.drawImage(QRectF(x, y, width, height), picture, QRectF(first, top, columns, rows))
+    for top in range(0, view.device_size[1], BAND):
+        band = QRectF(0, top, view.device_size[0], BAND)
+        painter.save()
+        painter.setClipRect(band, Qt.ClipOperation.IntersectClip)
+        _draw(painter, [one for one in scaled if one[1].intersects(band)])
+        painter.restore()
+
+
+_Scaled = tuple[bool, QRectF, QImage, QRectF]
+"""Whether to interpolate, where to, what, and which part of it."""
+
+
+def _draw(painter: QPainter, scaled: Sequence[_Scaled]) -> None:
+    for smooth, target, picture, part in scaled:
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, smooth)
+        painter.drawImage(target, picture, part)
 
 
 def _on_screen(start: float, length: float, pixels: int, screen: int) -> tuple[float, float, int, int]:

@@ -54,10 +54,14 @@ _ELEMENT = np.dtype([("type", ">i4"), ("x", ">f8"), ("y", ">f8")])
 
 
 class Outline:
-    """A shape on its way to the screen; keeps its path for one scale."""
+    """A shape on its way to the screen; keeps its path for one scale.
 
-    def __init__(self, shape: Shape) -> None:
+    `filled` is False for those that are never filled.
+    """
+
+    def __init__(self, shape: Shape, filled: bool = True) -> None:
         self.shape = shape
+        self.filled = filled
         self._bounds = shape.bounds
         self._key: tuple[float, Bounds | None] | None = None
         self._path = QPainterPath()
@@ -183,7 +187,7 @@ def paint_annotation(
         for x, y in points[near]:
             painter.drawEllipse(QPointF(x, y), radius, radius)
         return
-    fill = QColor(*color, round(255 * style.fill_opacity) if style.fill else 0)
+    fill = QColor(*color, round(255 * style.fill_opacity) if style.fill and outline.filled else 0)
     outline.paint(painter, view, QColor(*color), style.line_width, halo, fill)
 
 

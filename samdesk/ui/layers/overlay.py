@@ -7,7 +7,7 @@ tiles are shown stretched. Must not know images.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtGui import QImage, QPainter
 
-from samdesk.domain.columns import Color, Table, id_bytes
+from samdesk.domain.columns import Color, Table, id_bytes, is_ignored
 from samdesk.domain.document import Document, Edit
 from samdesk.domain.geometry import Plane
 
@@ -48,6 +48,9 @@ OLD_SCALES = 2
 EDIT_ROWS = 256
 """An edit of more rows than this is taken for its bounding box."""
 
+MANY_ROWS = 20_000
+"""An edit of more rows than this is taken to be everywhere."""
+
 Outlines = dict[UUID, tuple[Outline, Color]]
 
 
@@ -75,11 +78,12 @@ class OverlayLayer:
         self._style = style
         self._dpr = 1.0
         self._scales: list[float] = []
-        self._selected: tuple[UUID, ...] = ()
+        self._selected: Sequence[UUID] = ()
         self._live: Outlines = {}
         self._fading: Outlines = {}
         self._skip = IdSet()
         self._bulk = IdSet()
+        self._replaced: frozenset[UUID] = frozenset()
 
     def set_plane(self, plane: Plane) -> None:
         self._plane = plane
@@ -89,28 +93,40 @@ class OverlayLayer:
         self._style = style
         self._rebuild()
 
-    def set_selection(self, ids: tuple[UUID, ...]) -> None:
+    def set_selection(self, ids: Sequence[UUID]) -> None:
         """Show these as selected; what was painted live stays so until the tiles show it."""
         self._snapshot = self._document.snapshot()
         before, self._selected = self._live, ids
         light = self._light_table(ids)
         self._live = {} if light is None else self._outlines(light)
-        bulk = ids if light is None else ()
+        bulk: Sequence[UUID] = ids if light is None else ()
         if bulk != self._bulk.ids:
             self._bulk = IdSet(bulk)
         if self._live.keys() != before.keys():
-            self._skip = IdSet(self._live)
+            self._skip = IdSet({*self._live, *self._replaced})
             self._invalidate(np.array([o.shape.bounds for o, _ in [*before.values(), *self._live.values()]]))
             self._fade(before.keys() - self._live.keys())
 
+    def set_replaced(self, ids: frozenset[UUID]) -> None:
+        """Leave these out, because something else is painted in their place."""
+        if ids == self._replaced:
+            return
+        in_tiles = (ids ^ self._replaced) - self._live.keys()
+        back = self._replaced - ids - self._live.keys()
+        self._replaced = ids
+        self._skip = IdSet({*self._live, *ids})
+        if in_tiles:
+            column = id_bytes(in_tiles)
+            self._invalidate(self._snapshot.table(column[self._snapshot.has(column)]).bounds)
+            self._fade(back)
+
     def edited(self, edit: Edit) -> None:
         """Follow a change of the document."""
-        self._invalidate(
-            np.concatenate((edit.before.bounds, edit.after.bounds)) if edit.classes is None else None
-        )
+        everywhere = edit.classes is not None or len(edit.before) + len(edit.after) > MANY_ROWS
+        self._invalidate(None if everywhere else np.concatenate((edit.before.bounds, edit.after.bounds)))
         self.set_selection(self._selected)
         if len(edit.after) <= LIVE_ROWS:
-            self._fade(edit.after.id(row) for row in range(len(edit.after)))
+            self._fade({edit.after.id(row) for row in range(len(edit.after))} - self._live.keys())
 
     def follow(self, view: View, resting: bool) -> None:
         """Choose the scale of the tiles for this view."""
@@ -162,9 +178,11 @@ class OverlayLayer:
 
     def paint_live(self, painter: QPainter, view: View) -> None:
         for one, (outline, color) in self._fading.items():
-            if one not in self._live:
+            if one not in self._live and one not in self._replaced:
                 paint_annotation(painter, view, outline, color, self._style)
-        for outline, _ in self._live.values():
+        for one, (outline, _) in self._live.items():
+            if one in self._replaced:
+                continue
             paint_annotation(painter, view, outline, self._style.selected_color, self._style, SOFT_HALO)
 
     def _grid(self, scale: float) -> Grid:
@@ -188,11 +206,15 @@ class OverlayLayer:
         here = np.flatnonzero((table.z == self._plane.z) & (table.t == self._plane.t))
         shown = visible_rows(table.take(here), self._style, IdSet())
         colors = row_colors(shown, self._style, IdSet()).tolist()
-        return {shown.id(k): (Outline(shown.shape(k)), tuple(color)) for k, color in enumerate(colors)}
+        return {
+            shown.id(k): (Outline(shown.shape(k), not is_ignored(shown.class_name(k))), tuple(color))
+            for k, color in enumerate(colors)
+        }
 
     def _fade(self, ids: Iterable[UUID]) -> None:
         """Paint these live, as they are now, until the tiles show them."""
-        light = self._light_table({*self._fading, *ids})
+        wanted = {*self._fading, *ids}
+        light = self._light_table(wanted) if wanted else None
         self._fading = {} if light is None else self._outlines(light)
 
     def _invalidate(self, boxes: NDArray[Any] | None) -> None:

@@ -10,7 +10,7 @@ from the image's corner.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from samdesk.domain.columns import DEFAULT_COLOR, Color, Table, id_bytes
+from samdesk.domain.columns import DEFAULT_COLOR, Color, IdColumn, Table, id_bytes, is_ignored
 from samdesk.domain.geometry import GRID, Bounds, Plane, ShapeKind
 from samdesk.domain.tasks import Task
 
@@ -66,7 +66,7 @@ class Style:
     default_color, selected_color : (r, g, b)
         For annotations without a class or color of their own, and for selected ones.
     fill : bool
-        Fill areas with their color at `fill_opacity`.
+        Fill areas with their color at `fill_opacity`, except those of ignored classes.
     hidden : frozenset of str or None
         Names of classes that are not shown; None stands for unclassified.
     """
@@ -94,14 +94,14 @@ class IdSet:
     """
 
     def __init__(self, ids: Iterable[UUID] = ()) -> None:
-        self.ids = tuple(ids)
+        self.ids: Sequence[UUID] = ids if isinstance(ids, IdColumn) else tuple(ids)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def holds(self, ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Test a column (n, 16) uint8."""
-        if not self.ids:
+        if not len(self.ids):
             return np.zeros(len(ids), bool)
         folded = _fold(ids)
         place = np.minimum(np.searchsorted(self._folded, folded), len(self) - 1)
@@ -273,7 +273,8 @@ def _draw_outlines(
     views = [fixed[a:b] for a, b in pairwise(rings.ends.tolist())]
     row_rings = table.part_rings[table.row_parts]
     if opacity:
-        _fill(tile, views, row_rings, colors, opacity)
+        filled = np.array([not is_ignored(name) for name in class_names(table)])[table.class_id]
+        _fill(tile, views, row_rings, colors, filled, opacity)
     _stroke(tile, views, fixed, np.repeat(colors, np.diff(row_rings), axis=0), closed, width)
 
 
@@ -287,13 +288,15 @@ def _fill(
     views: list[NDArray[np.int32]],
     row_rings: NDArray[Any],
     colors: NDArray[np.uint8],
+    filled: NDArray[np.bool_],
     opacity: float,
 ) -> None:
-    """One call per object: all rings of a call are even-odd together, so overlaps would cancel."""
+    """One call per object (those not `filled` left out): all rings of a call are even-odd together,
+    so overlaps would cancel."""
     premultiplied = np.rint(_bgra(colors) * opacity).astype(int).tolist()
-    for (a, b), color in zip(pairwise(row_rings.tolist()), premultiplied, strict=True):
+    for (a, b), color, wanted in zip(pairwise(row_rings.tolist()), premultiplied, filled, strict=True):
         rings = [ring for ring in views[a:b] if len(ring) > 2]
-        if rings:
+        if rings and wanted:
             cv2.fillPoly(tile, rings, color, cv2.LINE_8, _SHIFT)
 
 

@@ -24,10 +24,16 @@ class Overview:
 
     Its few tiles are the coarsest there are, and so what the canvas shows first and borrows
     from while finer ones are made.
+
+    Attributes
+    ----------
+    top : int
+        What a ruler takes above it, logical pixels.
     """
 
     def __init__(self, layer: ImageLayer) -> None:
         self._layer = layer
+        self.top = 0
 
     def view(self, dpr: float) -> View:
         """The complete image in a box of at most `SIDE`."""
@@ -39,7 +45,9 @@ class Overview:
     def rect(self, view: View) -> QRect:
         """Where it is: the upper right corner, in logical pixels."""
         small = self.view(view.dpr)
-        return QRect(round(view.width - MARGIN - small.width), MARGIN, int(small.width), int(small.height))
+        return QRect(
+            round(view.width - MARGIN - small.width), self.top + MARGIN, int(small.width), int(small.height)
+        )
 
     def is_useful(self, view: View) -> bool:
         """There is more of the image than is visible, and room to show it."""

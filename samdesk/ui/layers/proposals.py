@@ -15,10 +15,10 @@ from PySide6.QtGui import QColor, QPainter
 from samdesk.app.finding import FindSession
 from samdesk.app.review import HIDDEN, LOOKS, REJECTED, Review, State
 from samdesk.domain.document import Edit
-from samdesk.domain.geometry import Plane
+from samdesk.domain.geometry import Plane, ShapeKind
 from samdesk.domain.prompts import BoxPrompt
 
-from .live import HALO, HALO_WIDTH, NEGATIVE, POSITIVE, Outline, paint_box, paint_mark
+from .live import HALO, HALO_WIDTH, NEGATIVE, POSITIVE, Outline, paint_annotation, paint_box, paint_mark
 from .overlay import OverlayLayer
 from .overlaytiles import Style
 from .tiles import Request, TileStore
@@ -36,6 +36,7 @@ OPEN_STYLE = Style(line_width=WIDTH, hidden=frozenset({REJECTED, HIDDEN}))
 FAINT_STYLE = Style(
     line_width=1.0, hidden=frozenset({LOOKS[State.PROPOSED].name, LOOKS[State.KEPT].name, HIDDEN})
 )
+STRESSED = Style(line_width=CURRENT_WIDTH)
 
 
 class ProposalLayer:
@@ -105,8 +106,7 @@ class ProposalLayer:
                 layer.paint_tiles(painter, view)
                 layer.paint_live(painter, view)
             painter.setOpacity(before)
-            if self._plane == self._review.plane:
-                self._paint_stressed(painter, view)
+            self._paint_stressed(painter, view)
         for box in self._finding.examples:
             _paint_example(painter, view, box, Qt.PenStyle.SolidLine)
         if self._finding.dragged is not None:
@@ -119,10 +119,12 @@ class ProposalLayer:
             (review.hovered, HOVER_WIDTH, HOVER_FILL),
             (review.current, CURRENT_WIDTH, CURRENT_FILL),
         ):
-            if index is None:
+            if index is None or review.plane_of(index) != self._plane:
                 continue
             outline = self._outlines[index] = outlines.get(index) or Outline(review[index].shape)
-            if outline.is_visible(view):
+            if outline.shape.kind is ShapeKind.POINTS:
+                paint_annotation(painter, view, outline, LOOKS[review.state(index)].color, STRESSED, HALO)
+            elif outline.is_visible(view):
                 color = QColor(*LOOKS[review.state(index)].color)
                 inside = QColor(color)
                 inside.setAlphaF(fill)

@@ -17,6 +17,9 @@ LONGEST = 140.0
 MARGIN = 14.0
 PADDING = 8.0
 THICKNESS = 3.0
+WIDEST_BAR = MARGIN + LONGEST + 2 * PADDING
+"""How far it reaches from the left edge at most, logical pixels."""
+
 PLATE = QColor(0, 0, 0, 150)
 INK = QColor(255, 255, 255)
 
@@ -55,14 +58,19 @@ def _label(length: float, unit: str) -> str:
     return f"{length:g} {unit}"
 
 
-def paint_scale_bar(painter: QPainter, view: View, pixel_size: PixelSize | None, font: QFont) -> None:
-    """Draw it at the lower left, in logical pixels, on a plate that is legible over anything."""
+def paint_scale_bar(
+    painter: QPainter, view: View, pixel_size: PixelSize | None, font: QFont, left: float = 0.0
+) -> None:
+    """Draw it at the lower left, in logical pixels, on a plate that is legible over anything.
+
+    `left` is what a ruler takes there.
+    """
     length, label = scale_bar(view.scale, pixel_size)
     metrics = QFontMetricsF(font)
     text = metrics.horizontalAdvance(label)
     width = max(length, text) + 2 * PADDING
     height = metrics.height() + THICKNESS + 2 * PADDING - 3
-    plate = QRectF(MARGIN, view.height - MARGIN - height, width, height)
+    plate = QRectF(left + MARGIN, view.height - MARGIN - height, width, height)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(PLATE)
@@ -72,6 +80,6 @@ def paint_scale_bar(painter: QPainter, view: View, pixel_size: PixelSize | None,
     baseline = plate.top() + PADDING - 3 + metrics.ascent()
     painter.drawText(QPointF(plate.center().x() - text / 2, baseline), label)
     # whole device pixels, so that the ends are where they should be
-    left = round((plate.center().x() - length / 2) * view.dpr) / view.dpr
+    start = round((plate.center().x() - length / 2) * view.dpr) / view.dpr
     top = round((plate.bottom() - PADDING - THICKNESS + 1) * view.dpr) / view.dpr
-    painter.fillRect(QRectF(left, top, length, THICKNESS), INK)
+    painter.fillRect(QRectF(start, top, length, THICKNESS), INK)

@@ -13,6 +13,7 @@ from PySide6.QtCore import Signal as QtSignal
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
+from samdesk.formats.project import title_of
 from samdesk.paths import resource
 from samdesk.ui import theme
 
@@ -54,7 +55,8 @@ class EmptyState(QWidget):
         buttons.addWidget(self.open)
         buttons.addWidget(self.sample_button)
         buttons.addStretch()
-        drop = QLabel("…or drop a file anywhere in this window")
+        drop = QLabel("…or drop a file anywhere in this window\nCtrl+L finds any command, F1 shows all keys")
+        drop.setAlignment(Qt.AlignmentFlag.AlignCenter)
         drop.setProperty("role", "muted")
         self._recent_title = QLabel("Recent")
         self._recent_title.setProperty("role", "muted")
@@ -83,7 +85,7 @@ class EmptyState(QWidget):
         for path in found:
             button = QToolButton()
             button.setAutoRaise(True)
-            button.setText(path.name)
+            button.setText(title_of(path))
             button.setToolTip(str(path))
             button.setStyleSheet(f"color: {theme.colors()['accent']}; border: 0; padding: 3px;")
             button.clicked.connect(lambda _=False, p=path: self.chosen.emit(p))

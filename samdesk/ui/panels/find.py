@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from PySide6.QtCore import QEvent, QSignalBlocker, QSize, Qt
-from PySide6.QtGui import QHideEvent, QKeyEvent
+from PySide6.QtGui import QHideEvent, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QGridLayout,
@@ -213,6 +213,7 @@ class FindPanel(QWidget):
         self._show_where()
         self._show_score()
         self.buttons.setCurrentIndex(1 if finding.busy else 0)
+        self._keep_height()
 
     def restyle(self) -> None:
         """Take the icons of the present theme."""
@@ -317,6 +318,18 @@ class FindPanel(QWidget):
         self._tool_changed()
 
     # Qt's own
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._keep_height()
+
+    def _keep_height(self) -> None:
+        """Keep the room that the words, broken into lines at this width, need."""
+        layout = self.layout()
+        assert layout is not None
+        self.setMinimumHeight(
+            max(layout.totalHeightForWidth(self.width()), layout.totalMinimumSize().height())
+        )
 
     def hideEvent(self, event: QHideEvent) -> None:
         if self._workspace.tool_name in (ADD, EXCLUDE):

@@ -1,11 +1,13 @@
-"""The one place for messages: a bar over the top of the picture, newest message first.
+"""The one place for messages: a card over the top of the picture, newest message first.
 
 Must not know what failed.
 """
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from collections.abc import Callable
+
+from PySide6.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer
 from PySide6.QtCore import Signal as QtSignal
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
@@ -15,11 +17,26 @@ from samdesk.app.workspace import Notice
 from samdesk.ui import theme
 
 INFO_MS = 7000
+WIDEST = 720
+"""Of the card, logical pixels."""
+
+MARGIN = 12
+"""Between the card and what must stay visible around it."""
+
 TINT = {"info": "#1463dc", "warning": "#b7791f", "error": "#c62f2f"}
 
 
 class NoticeBar(QFrame):
-    """Shows one notice; news leave by themselves, errors when the user closes them.
+    """Shows the newest notice; news leave by themselves, and what still holds is seen again then.
+
+    Errors and warnings stay until the user closes them, or until what they are about is over.
+
+    Parameters
+    ----------
+    parent : QWidget
+        The notice lies over its top.
+    room : callable, optional
+        The part of the parent that may be covered; all of it without one.
 
     Attributes
     ----------
@@ -29,9 +46,11 @@ class NoticeBar(QFrame):
 
     command = QtSignal(str, str)
 
-    def __init__(self, parent: QWidget) -> None:
+    def __init__(self, parent: QWidget, room: Callable[[], QRect] | None = None) -> None:
         super().__init__(parent)
         self._over = parent
+        self._room = room or parent.rect
+        self._kept: Notice | None = None
         parent.installEventFilter(self)
         self.setObjectName("notice")
         self._notice: Notice | None = None
@@ -67,9 +86,14 @@ class NoticeBar(QFrame):
         return self._notice
 
     def show_notice(self, notice: Notice) -> None:
-        """Show a notice; an error is not replaced by mere news."""
-        if self._notice is not None and self._notice.level == "error" and notice.level == "info":
-            return
+        """Show a notice; of what it replaces, an error or warning comes back after mere news."""
+        if notice.level != "info":
+            self._kept = None
+        elif self._notice is not None and self._notice.level != "info":
+            self._kept = self._notice
+        self._show(notice)
+
+    def _show(self, notice: Notice) -> None:
         self._notice = notice
         self._text.setText(f"{notice.text}\n{notice.hint}" if notice.hint else notice.text)
         self._button.setVisible(bool(notice.command))
@@ -85,11 +109,26 @@ class NoticeBar(QFrame):
 
     def place(self) -> None:
         """Lie over the top of the picture, which therefore does not move."""
-        self.resize(self._over.width(), self.heightForWidth(self._over.width()))
+        room = self._room().adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
+        wide = min(room.width(), WIDEST)
+        left = room.left() + (room.width() - wide) // 2
+        self.setGeometry(left, room.top(), wide, self.heightForWidth(wide))
 
     def dismiss(self) -> None:
-        self._notice = None
-        self.hide()
+        """Close what is shown; what it replaced is seen again, if it still holds."""
+        kept, self._kept, self._notice = self._kept, None, None
+        self._timer.stop()
+        if kept is not None:
+            self._show(kept)
+        else:
+            self.hide()
+
+    def forget(self, *levels: str) -> None:
+        """What was told on these levels is over: close it."""
+        if self._kept is not None and self._kept.level in levels:
+            self._kept = None
+        if self._notice is not None and self._notice.level in levels:
+            self.dismiss()
 
     def restyle(self) -> None:
         """Take the colors of the present theme."""
@@ -103,7 +142,7 @@ class NoticeBar(QFrame):
         mixed = [round(0.88 * b + 0.12 * t) for b, t in pairs]
         self.setStyleSheet(
             f"#notice {{ background: rgb({mixed[0]}, {mixed[1]}, {mixed[2]});"
-            f" border: 0; border-bottom: 1px solid {chosen['line']}; }}"
+            f" border: 1px solid {chosen['line']}; border-radius: 8px; }}"
         )
         ratio = self.devicePixelRatioF()
         picture = theme.pixmap(

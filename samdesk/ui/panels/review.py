@@ -36,14 +36,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from samdesk.app.review import Review, State
+from samdesk.app.describing import size_text
+from samdesk.app.review import Column, Review, State
 from samdesk.app.workspace import Workspace
-from samdesk.sdk import area_text
 from samdesk.ui import theme
 from samdesk.ui.cells import RowCells
 
 SCORE, AREA, NOTE = 0, 1, 2
-TITLES = ("Score", "Area", "")
+TITLES = ("Score", "Size", "")
 ALIGN = (
     Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter,
     Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
@@ -53,6 +53,9 @@ JUDGED = {Qt.Key.Key_A: State.KEPT, Qt.Key.Key_R: State.REJECTED}
 NO_INDEX = QModelIndex()
 CELL = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemNeverHasChildren
 TICKED_CELL = CELL | Qt.ItemFlag.ItemIsUserCheckable
+LEAST_ROWS = 6
+"""The list keeps so much room, its heading included."""
+
 TICK = 13.0
 TICK_LINE = ((0.25, 0.52), (0.43, 0.70), (0.76, 0.30))
 STYLE = (
@@ -63,19 +66,27 @@ STYLE = (
 
 
 class ReviewModel(QAbstractTableModel):
-    """What a review shows, best first or in the order of a column."""
+    """What a review shows, best first or in the order of a column.
+
+    Attributes
+    ----------
+    unscored : bool
+        Nobody scored what is here: its names stand in the place of scores.
+    """
 
     def __init__(self, workspace: Workspace, review: Review, parent: QWidget) -> None:
         super().__init__(parent)
         self._workspace = workspace
         self._review = review
-        self._column, self._direction = SCORE, Qt.SortOrder.DescendingOrder
         self._order: NDArray[np.int64] = np.empty(0, np.int64)
+        self.unscored = False
 
     def reload(self) -> None:
         """Follow the review."""
         self.beginResetModel()
-        self._order = self._sorted(self._review.shown())
+        self._order = self._review.listed()
+        scores = self._review.scores
+        self.unscored = bool(len(scores)) and bool(np.isnan(scores).all())
         self.endResetModel()
 
     def candidate(self, row: int) -> int:
@@ -91,12 +102,6 @@ class ReviewModel(QAbstractTableModel):
         row = self.row_of(index)
         if row is not None:
             self.dataChanged.emit(self.index(row, SCORE), self.index(row, NOTE))
-
-    def _sorted(self, shown: NDArray[np.int64]) -> NDArray[np.int64]:
-        values = (self._review.areas if self._column == AREA else self._review.scores)[shown]
-        if self._direction is Qt.SortOrder.DescendingOrder:
-            values = -values
-        return shown[np.argsort(values, kind="stable")]
 
     # Qt's own
 
@@ -114,7 +119,7 @@ class ReviewModel(QAbstractTableModel):
     ) -> Any:
         if orientation is Qt.Orientation.Horizontal:
             if role == Qt.ItemDataRole.DisplayRole:
-                return TITLES[section]
+                return "Class" if section == SCORE and self.unscored else TITLES[section]
             if role == Qt.ItemDataRole.TextAlignmentRole:
                 return ALIGN[section]
         return None
@@ -149,27 +154,42 @@ class ReviewModel(QAbstractTableModel):
             self.layoutAboutToBeChanged.emit()
             before = [self.candidate(kept.row()) for kept in self.persistentIndexList()]
             old = self.persistentIndexList()
-            self._column, self._direction = column, order
-            self._order = self._sorted(self._review.shown())
+            by: Column = "area" if column == AREA else "score"
+            self._review.list_by(by, order is Qt.SortOrder.DescendingOrder)
+            self._order = self._review.listed()
             new = [self.index(self.row_of(one) or 0, k.column()) for one, k in zip(before, old, strict=True)]
             self.changePersistentIndexList(old, new)
             self.layoutChanged.emit()
 
     def _text(self, one: int, column: int) -> str:
         if column == SCORE:
-            return f"{self._review.scores[one]:.0%}".replace("%", " %")
+            score = self._review.scores[one]
+            if self.unscored:
+                return self._review.note(one) or "Unclassified"
+            return "–" if np.isnan(score) else f"{score:.0%}".replace("%", " %")
         if column == AREA:
-            return area_text(float(self._review.areas[one]), self._workspace.pixel_size)
+            return size_text(self._review[one].shape, self._workspace.pixel_size)
+        state = self._state(one)
+        named = "" if self.unscored else self._review.note(one)
+        return " · ".join(part for part in (state, named) if part)
+
+    def _state(self, one: int) -> str:
         if self._review.is_there(one):
             return "exists"
+        if self._review.replaces(one):
+            return "replaces"
         return "cut" if self._review[one].at_edge else ""
 
     def _tip(self, one: int) -> str:
+        """What there may not be room for, and what the state means."""
+        told = ""
         if self._review.is_there(one):
-            return "One of your annotations has this outline already"
-        if self._review[one].at_edge:
-            return "The border of what was looked at cut it: it may go on beyond"
-        return ""
+            told = "One of your annotations has this outline already"
+        elif self._review.replaces(one):
+            told = "Kept, it takes the place of one of your annotations"
+        elif self._review[one].at_edge:
+            told = "The border of what was looked at cut it: it may go on beyond"
+        return "\n".join(part for part in (self._review.note(one), told) if part)
 
 
 class _Cells(RowCells):
@@ -190,7 +210,7 @@ class _Cells(RowCells):
         selected = bool(full.state & QStyle.StateFlag.State_Selected)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.fillRect(around.adjusted(-1, -1, 1, 1), QColor(chosen["accent" if selected else "base"]))
+        painter.fillRect(around.adjusted(-1, -1, 1, 1), QColor(chosen["selected" if selected else "base"]))
         painter.setPen(QPen(QColor(chosen["on_accent" if selected else "muted"]), 1.0))
         painter.setBrush(QColor(chosen["base"]))
         painter.drawRoundedRect(box, 3, 3)
@@ -283,6 +303,7 @@ class ReviewPanel(QWidget):
 
     def __init__(self, workspace: Workspace, review: Review) -> None:
         super().__init__()
+        self._workspace = workspace
         self._review = review
         self._syncing = False
         self._build(workspace)
@@ -319,14 +340,15 @@ class ReviewPanel(QWidget):
         self.nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.nothing.setMargin(16)
         self.stack = QStackedWidget()
+        self.stack.setMinimumHeight(LEAST_ROWS * self.view.verticalHeader().defaultSectionSize())
         self.stack.addWidget(self.nothing)
         self.stack.addWidget(self.view)
         self.keep = QPushButton("Keep")
         self.keep.setDefault(True)
         self.keep.clicked.connect(lambda: self._review.accept())
         self.drop = QPushButton("Drop")
-        self.drop.setToolTip("Forget all of them")
-        self.drop.clicked.connect(lambda: self._review.clear())
+        self.drop.setToolTip("Forget all of them; a search that runs is stopped")
+        self.drop.clicked.connect(self._forget)
         foot = QHBoxLayout()
         foot.setContentsMargins(10, 8, 10, 10)
         foot.setSpacing(6)
@@ -346,7 +368,7 @@ class ReviewPanel(QWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         measure = self.view.fontMetrics().horizontalAdvance
         header.resizeSection(SCORE, measure("100 %") + 48)
-        header.resizeSection(AREA, measure("99,999.9 µm²") + 20)
+        header.resizeSection(AREA, measure("9,999,999 µm²") + 20)
         header.setSortIndicator(SCORE, Qt.SortOrder.DescendingOrder)
         self.view.setSortingEnabled(True)
 
@@ -357,10 +379,26 @@ class ReviewPanel(QWidget):
         self._syncing = True
         place = self.view.verticalScrollBar().value()
         self.model.reload()
+        self._widen()
         self._show_current(scroll=False)
         self.view.verticalScrollBar().setValue(place)
         self._syncing = False
         self._count()
+
+    def _widen(self) -> None:
+        """Names take the room that is left, scores only what they need."""
+        header, modes = self.view.horizontalHeader(), QHeaderView.ResizeMode
+        mode = modes.Stretch if self.model.unscored else modes.Fixed
+        if header.sectionResizeMode(SCORE) is not mode:
+            measure = self.view.fontMetrics().horizontalAdvance
+            header.setStretchLastSection(not self.model.unscored)
+            header.setSectionResizeMode(SCORE, mode)
+            if self.model.unscored:
+                header.resizeSection(NOTE, measure("replaces") + 20)
+                header.resizeSection(AREA, measure("999,999 µm²") + 20)
+            else:
+                header.resizeSection(AREA, measure("9,999,999 µm²") + 20)
+                header.resizeSection(SCORE, measure("100 %") + 48)
 
     def _marked(self, index: int) -> None:
         self.model.marked(index)
@@ -392,9 +430,9 @@ class ReviewPanel(QWidget):
         self.heading.setToolTip(review.title)
         self.stack.setCurrentWidget(self.view if some else self.nothing)
         self.keep.setText(f"Keep {ticked:,}" if ticked else "Keep")
-        self.keep.setToolTip("Add what is ticked to the annotations, as one step")
+        self.keep.setToolTip("Add what is ticked to the annotations, as one step  (Ctrl+Shift+Return)")
         self.keep.setEnabled(bool(ticked) and not review.busy)
-        self.drop.setEnabled(bool(len(review)) and not review.busy)
+        self.drop.setEnabled(bool(len(review)) or review.busy)
         self.all.setEnabled(some and ticked < found)
         self.none.setEnabled(ticked > 0)
 
@@ -424,18 +462,20 @@ class ReviewPanel(QWidget):
     def _left(self) -> None:
         self._review.hovered = None
 
+    def _forget(self) -> None:
+        self._workspace.finding.stop()
+        self._review.clear()
+
     def _toggled(self, row: int) -> None:
         one = self.model.candidate(row)
         rejected = self._review.state(one) is State.REJECTED
         self._review.set(one, State.KEPT if rejected else State.REJECTED)
 
     def _judged(self, row: int, state: State) -> None:
-        following = row + 1 if row + 1 < self.model.rowCount() else None
-        nxt = self.model.candidate(following) if following is not None else None
-        self._review.set(self.model.candidate(row), state)
-        there = self.model.row_of(nxt)
-        if there is not None:
-            self.view.setCurrentIndex(self.model.index(there, SCORE))
+        self._review.current = self.model.candidate(row)
+        now = self._review.judge(state)
+        if now is not None:
+            self.looked_at.emit(self._review.bounds(now))
 
 
 def _small(text: str, tip: str, does: Any) -> QToolButton:

@@ -6,17 +6,22 @@ Must not know the canvas; the window tells it what to show.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QProgressBar, QStatusBar, QToolButton, QWidget
+from PySide6.QtWidgets import QLabel, QMenu, QStatusBar, QToolButton
 
-from samdesk.app.jobs import Job, Jobs
+from samdesk.app.jobs import Jobs
+from samdesk.app.journal import State
 from samdesk.app.serving import Serving
 from samdesk.app.session import Proposal
 from samdesk.ui import theme
 from samdesk.ui.elided import Elided
+
+from .jobs import JobBar
 
 STATE_TEXT = {
     "none": "",
@@ -92,9 +97,28 @@ class StatusBar(QStatusBar):
             self.saved.setText("Saved" if not unsaved else f"{unsaved} not saved")
         self.saved.setToolTip("Every accepted change is written at once")
 
+    def show_keeping(self, state: State, unsaved: int, where: Path, saved_at: float | None) -> None:
+        """Whether all is safe, is being written, or could not be; and where and when."""
+        self.saved.setText({"saved": "Saved", "saving": "Saving…", "failed": f"{unsaved:,} not saved"}[state])
+        when = f", last at {time.strftime('%H:%M:%S', time.localtime(saved_at))}" if saved_at else ""
+        self.saved.setToolTip(f"Every accepted change is written at once{when}\n{where}")
+
 
 class _Place(Elided):
     """Keeps its width while the cursor moves; takes none while there is nothing to tell."""
+
+    def show_parts(self, parts: Sequence[tuple[str, str]], tip: str = "") -> None:
+        super().show_parts(parts, tip)
+        if self.width() < self.sizeHint().width():
+            QTimer.singleShot(0, self, self._take_room)
+
+    def _take_room(self) -> None:
+        """Have the line laid out anew; Qt does not when an earlier request of it was lost."""
+        line = self.parentWidget()
+        layout = line.layout() if line is not None else None
+        if layout is not None and self.width() < self.sizeHint().width():
+            layout.invalidate()
+            layout.activate()
 
     def sizeHint(self) -> QSize:
         wanted = super().sizeHint()
@@ -134,52 +158,3 @@ class ServerButton(QToolButton):
             else ""
         )
         self.setVisible(serving.wanted)
-
-
-class JobBar(QWidget):
-    """The oldest running job with its progress, how many wait behind it, and a cancel button."""
-
-    def __init__(self, jobs: Jobs) -> None:
-        super().__init__()
-        self._jobs = jobs
-        self.title = Elided(least=130)
-        self.bar = QProgressBar()
-        self.bar.setMinimumWidth(60)
-        self.bar.setMaximumWidth(140)
-        self.bar.setFixedHeight(8)
-        self.bar.setTextVisible(False)
-        self.stop = QToolButton()
-        self.stop.setAutoRaise(True)
-        self.stop.setIconSize(QSize(12, 12))
-        self.stop.setAccessibleName("Cancel job")
-        self.stop.setToolTip("Cancel")
-        self.stop.clicked.connect(self._cancel)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(16, 0, 0, 0)
-        layout.setSpacing(8)
-        for one in (self.title, self.bar, self.stop):
-            layout.addWidget(one)
-        layout.addStretch()
-        jobs.changed.connect(self.refresh)
-        self.refresh()
-
-    def refresh(self, _job: Job[object] | None = None) -> None:
-        """Follow the list of jobs."""
-        visible = self._jobs.visible
-        for one in (self.title, self.bar, self.stop):
-            one.setVisible(bool(visible))
-        if not visible:
-            return
-        job = visible[0]
-        waiting = f" (+{len(visible) - 1})" if len(visible) > 1 else ""
-        stage = f": {job.progress.message}" if job.progress.message else ""
-        behind = "\n".join(one.title for one in visible[1:])
-        self.title.show_parts([(f"{job.title}{stage}{waiting}", "")], behind)
-        fraction = job.progress.fraction
-        self.bar.setRange(0, 0 if fraction is None else 1000)
-        self.bar.setValue(round(1000 * (fraction or 0)))
-        self.stop.setIcon(theme.icon("close"))
-
-    def _cancel(self) -> None:
-        for job in self._jobs.visible[:1]:
-            job.cancel()

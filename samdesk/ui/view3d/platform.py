@@ -56,6 +56,8 @@ def keep_apart(widget: QWidget) -> bool:
     """
     if QGuiApplication.platformName() not in APART:
         return False
+    # else all beside it get one too, and no menu of theirs knows which window it belongs to
+    QGuiApplication.setAttribute(Qt.ApplicationAttribute.AA_DontCreateNativeWidgetSiblings)
     widget.setAttribute(Qt.WidgetAttribute.WA_DontCreateNativeAncestors)
     widget.setAttribute(Qt.WidgetAttribute.WA_NativeWindow)
     return True

@@ -183,7 +183,7 @@ class _Rows(QStyledItemDelegate):
         selected = bool(option.state & QStyle.StateFlag.State_Selected)
         painter.save()
         if selected:
-            painter.fillRect(option.rect, QColor(chosen["accent"]))
+            painter.fillRect(option.rect, QColor(chosen["selected"]))
         elif option.state & QStyle.StateFlag.State_MouseOver:
             painter.fillRect(option.rect, QColor(chosen["alternate"]))
         space = QRectF(option.rect).adjusted(MARGIN, 6, -MARGIN, 0)
