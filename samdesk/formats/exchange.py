@@ -17,7 +17,7 @@ from samdesk.domain.errors import SamdeskError
 from samdesk.domain.tasks import Task
 
 from .atomic import file_error
-from .report import ExportReport, Imported
+from .report import ExportReport, Imported, counted
 from .sniffing import head_of, root_members
 
 __all__ = ["FORMATS", "ExportReport", "Format", "ImageFacts", "Imported", "read", "recognise", "write"]
@@ -196,7 +196,18 @@ def read(path: str | Path, facts: ImageFacts | None = None, task: Task | None = 
     """
     path = Path(path)
     reading: Callable[..., Imported] = _loaded(recognise(path).reading)
-    return reading(path, facts, task or Task())
+    found = reading(path, facts, task or Task())
+    return found if facts is None else _with_remark(found, facts)
+
+
+def _with_remark(found: Imported, facts: ImageFacts) -> Imported:
+    """Tell how many lie wholly beside the image: they may belong to another one."""
+    left, top, right, bottom = found.table.bounds.T
+    outside = int(((right < 0) | (bottom < 0) | (left > facts.width) | (top > facts.height)).sum())
+    if not outside:
+        return found
+    note = f"{counted(outside, 'annotation')} outside the image: is it the one they belong to?"
+    return replace(found, report=replace(found.report, notes=(*found.report.notes, note)))
 
 
 def write(

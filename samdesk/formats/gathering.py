@@ -5,6 +5,7 @@ Must not know any format: it receives rows whose rings need not be valid.
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Iterable
 from dataclasses import replace
@@ -25,7 +26,7 @@ from samdesk.domain.columns import (
 )
 from samdesk.domain.columns.cleaning import LIMIT
 from samdesk.domain.columns.table import MOST_CLASSES
-from samdesk.domain.geometry import GRID, ShapeKind
+from samdesk.domain.geometry import ShapeKind
 
 from .report import Imported, ImportReport
 from .row import Row
@@ -150,8 +151,18 @@ class Gathering:
                 for row in np.flatnonzero(again).tolist()
             ]
             table = table.with_new_ids(again)
-        report = ImportReport(len(table), tuple(self.repaired), tuple(self.skipped), tuple(self.notes))
-        return Imported(table, report)
+        repaired, skipped = self._as_in_file(self.repaired), self._as_in_file(self.skipped)
+        return Imported(table, ImportReport(len(table), repaired, skipped, tuple(self.notes)))
+
+    def _as_in_file(self, lines: list[str]) -> tuple[str, ...]:
+        """The lines in the order of the file; those that name no place of the list come last."""
+        head = f"{self._member}["
+
+        def place(line: str) -> float:
+            number = line[len(head) :].partition("]")[0] if line.startswith(head) else ""
+            return int(number) if number.isdecimal() else math.inf
+
+        return tuple(sorted(lines, key=place))
 
 
 def _reason(row: Row) -> str:
@@ -163,7 +174,7 @@ def _reason(row: Row) -> str:
         return "a coordinate is not a finite number"
     if np.abs(vertices).max() > LIMIT:
         return f"a coordinate lies more than {LIMIT:,} px from the origin"
-    return f"it has no {'area' if row.kind is ShapeKind.AREA else 'length'} on the grid of 1/{GRID} px"
+    return f"it is too small to have {'an area' if row.kind is ShapeKind.AREA else 'a length'}"
 
 
 def seen_before(ids: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -483,3 +483,17 @@ def test_nothing_to_write_is_an_error_that_says_why(name: str, tmp_path: Path) -
     assert not list(tmp_path.iterdir())
     with pytest.raises(SamdeskError, match="needs the size"):
         write(tmp_path / name, table())
+
+
+def test_a_report_is_in_the_order_of_the_file_and_says_what_lies_elsewhere(tmp_path: Path) -> None:
+    def box(x: float, side: float) -> dict[str, Any]:
+        ring = [[x, 0], [x + side, 0], [x + side, side], [x, side], [x, 0]]
+        return {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}}
+
+    broken: dict[str, Any] = {"type": "Feature", "geometry": None}
+    features = [box(5, 0.0001), broken, box(5, 0.0001), box(5, 20), box(FACTS.width + 900, 20)]
+    value = {"type": "FeatureCollection", "features": features}
+    report = read(written(tmp_path / "a.geojson", value), FACTS).report
+    assert [line.partition(":")[0] for line in report.skipped] == [f"features[{k}]" for k in range(3)]
+    assert report.skipped[0].endswith("it is too small to have an area")
+    assert "1 annotation outside the image: is it the one they belong to?" in report.notes
