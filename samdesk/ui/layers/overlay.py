@@ -6,6 +6,7 @@ tiles are shown stretched. Must not know images.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from functools import partial
@@ -29,7 +30,6 @@ from .overlaytiles import (
     reach,
     render_overlay_tile,
     row_colors,
-    tile_bounds,
     visible_rows,
 )
 from .tiles import Key, Request, TileStore
@@ -44,6 +44,9 @@ STRETCH = 1.5
 
 OLD_SCALES = 2
 """Scales from which tiles are borrowed until those of the current one are there."""
+
+MOST_CELLS = 10_000
+"""An edit that reaches more tiles of one scale than this is taken to reach all; far fewer are kept."""
 
 EDIT_ROWS = 256
 """An edit of more rows than this is taken for its bounding box."""
@@ -124,9 +127,20 @@ class OverlayLayer:
         """Follow a change of the document."""
         everywhere = edit.classes is not None or len(edit.before) + len(edit.after) > MANY_ROWS
         self._invalidate(None if everywhere else np.concatenate((edit.before.bounds, edit.after.bounds)))
-        self.set_selection(self._selected)
+        if self._may_touch_selected(edit):
+            self.set_selection(self._selected)
+        else:
+            self._snapshot = self._document.snapshot()
         if len(edit.after) <= LIVE_ROWS:
             self._fade({edit.after.id(row) for row in range(len(edit.after))} - self._live.keys())
+
+    def _may_touch_selected(self, edit: Edit) -> bool:
+        """False when nothing of what is selected can look otherwise after the edit."""
+        rows = len(edit.before) + len(edit.after)
+        if edit.classes is not None or rows > LIVE_ROWS or len(self._selected) > LIVE_ROWS:
+            return len(self._selected) > 0
+        changed = {table.id(row) for table in (edit.before, edit.after) for row in range(len(table))}
+        return not changed.isdisjoint(self._selected)
 
     def follow(self, view: View, resting: bool) -> None:
         """Choose the scale of the tiles for this view."""
@@ -225,16 +239,39 @@ class OverlayLayer:
             low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
             boxes = np.concatenate((low, high))[None]
         margin = reach(self._style, self._dpr)
+        touched: dict[float, set[tuple[int, int]] | None] = {}
 
         def meets(key: Key) -> bool:
             if not isinstance(key, tuple) or key[0] != self._name:
                 return False
             if boxes is None:
                 return True
-            _, scale, column, row = key
-            x0, y0, x1, y1 = tile_bounds(column, row, scale).expanded(margin * scale)
-            return bool(
-                ((boxes[:, 0] <= x1) & (boxes[:, 2] >= x0) & (boxes[:, 1] <= y1) & (boxes[:, 3] >= y0)).any()
-            )
+            _, scale, *cell = key
+            if scale not in touched:
+                touched[scale] = cells_touched(boxes, scale, margin)
+            cells = touched[scale]
+            return cells is None or tuple(cell) in cells
 
         self._store.invalidate(meets)
+
+
+def cells_touched(boxes: NDArray[Any], scale: float, margin: float) -> set[tuple[int, int]] | None:
+    """The tiles (column, row) that boxes (n, 4) in image pixels reach; None for very many.
+
+    Parameters
+    ----------
+    boxes : ndarray
+    scale : float
+        Image pixels per device pixel.
+    margin : float
+        How far anything is drawn beyond a box, in device pixels.
+    """
+    side = TILE * scale
+    first = np.ceil((boxes[:, :2] - margin * scale) / side).astype(np.int64) - 1
+    last = np.floor((boxes[:, 2:] + margin * scale) / side).astype(np.int64)
+    if (last - first + 1).prod(axis=1).sum() > MOST_CELLS:
+        return None
+    found: set[tuple[int, int]] = set()
+    for (x0, y0), (x1, y1) in zip(first.tolist(), last.tolist(), strict=True):
+        found.update(itertools.product(range(x0, x1 + 1), range(y0, y1 + 1)))
+    return found

@@ -18,7 +18,8 @@ from samdesk.domain.columns import Annotation, AnnotationClass, id_bytes
 from samdesk.domain.document import Document, Snapshot
 from samdesk.domain.geometry import Bounds, Plane, Shape, ShapeKind
 from samdesk.domain.tasks import Cancelled, Task
-from samdesk.ui.layers.overlaytiles import TILE, IdSet, Style, render_overlay_tile
+from samdesk.ui.layers.overlay import cells_touched
+from samdesk.ui.layers.overlaytiles import TILE, IdSet, Style, render_overlay_tile, tile_bounds
 from samdesk.ui.layers.rings import Rings
 
 SETTINGS = settings(deadline=None, max_examples=40)
@@ -276,3 +277,24 @@ def test_tiles_are_made_without_qt() -> None:
     modules = ", ".join(f"samdesk.ui.layers.{name}" for name in names)
     script = f"import sys, {modules}; sys.exit('PySide6' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+side = st.floats(-3000, 3000)
+
+
+@given(
+    st.lists(st.tuples(side, side, st.floats(0, 900), st.floats(0, 900)), min_size=1, max_size=5),
+    st.sampled_from((0.5, 1.0, 1.37)),
+)
+def test_the_tiles_an_edit_reaches_are_those_whose_bounds_meet_it(
+    places: list[tuple[float, float, float, float]], scale: float
+) -> None:
+    boxes = np.array([(x, y, x + w, y + h) for x, y, w, h in places])
+    found = cells_touched(boxes, scale, margin=4.0)
+    assert found is not None
+    for column in range(-14, 18):
+        for row in range(-14, 18):
+            x0, y0, x1, y1 = tile_bounds(column, row, scale).expanded(4.0 * scale)
+            meets = ((boxes[:, 0] < x1) & (boxes[:, 2] > x0) & (boxes[:, 1] < y1) & (boxes[:, 3] > y0)).any()
+            assert not meets or (column, row) in found
+    assert len(found) < 8_000
