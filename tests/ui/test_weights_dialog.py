@@ -87,7 +87,7 @@ class Rig:
         return str(self.dialog.model.index(row, column).data())
 
     def until(self, condition: Callable[[], bool]) -> None:
-        self.qtbot.waitUntil(condition, timeout=20_000)
+        self.qtbot.waitUntil(condition, timeout=60_000)
 
     def until_state(self, name: str, text: str) -> None:
         self.until(lambda: re.search(text, self.cell(name, STATE)) is not None)

@@ -338,7 +338,7 @@ class TestMany:
         for tolerance in (0.5, 5.0):  # the newest wins
             rig.editing.preview("simplify", tolerance, Bounds(0, 0, 50, 50), shown.append)
         rig.settle()
-        (preview,) = shown
+        preview = shown[-1]  # the first is told too when it was quick
         before, after = preview.vertices
         assert before == 3000
         assert after < 1500
