@@ -30,8 +30,8 @@ NO_SCREEN = (
 )
 # the package has no __main__, and its script breaks when the checkout is moved
 WALLS = "from importlinter.cli import lint_imports_command as run; run()"
-MODELS = "tests/engines"
-"""Tests that need no screen, and about as long as all others: they run at the same time."""
+BESIDE = ("tests/engines", "tests/unit/domain", "tests/unit/formats")
+"""Tests that need no screen, and take about as long as all others: they run at the same time."""
 
 CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Lint (ruff check)", ("-m", "ruff", "check")),
@@ -77,13 +77,13 @@ def run_checks(checkout: Checkout, arguments: Sequence[str], reporter: Reporter,
 
 
 def _run_tests(checkout: Checkout, arguments: Sequence[str], env: dict[str, str]) -> int:
-    """Run pytest; when nothing in particular is asked for, the models' tests beside all others."""
+    """Run pytest; when nothing in particular is asked for, the tests of `BESIDE` beside all others."""
     command = [str(checkout.python), "-m", "pytest", *arguments]
-    if arguments or not (checkout.root / MODELS).is_dir():
+    if arguments or not all((checkout.root / one).is_dir() for one in BESIDE):
         return subprocess.call(command, stdin=subprocess.DEVNULL, env=env, cwd=checkout.root)
     with tempfile.TemporaryFile() as output:
         beside = subprocess.Popen(
-            [*command, MODELS],
+            [*command, *BESIDE],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -93,14 +93,14 @@ def _run_tests(checkout: Checkout, arguments: Sequence[str], env: dict[str, str]
             preexec_fn=partial(os.nice, 10) if hasattr(os, "nice") else None,
         )
         try:
-            command += ["--ignore", MODELS]
+            command += [f"--ignore={one}" for one in BESIDE]
             status = subprocess.call(command, stdin=subprocess.DEVNULL, env=env, cwd=checkout.root)
             other = beside.wait()
         finally:
             beside.kill()
             beside.wait()
         output.seek(0)
-        sys.stdout.write(f"{MODELS}:\n")
+        sys.stdout.write(f"{', '.join(BESIDE)}:\n")
         sys.stdout.flush()
         shutil.copyfileobj(output, sys.stdout.buffer)
         sys.stdout.flush()

@@ -409,17 +409,25 @@ def test_one_failed_check_fails_all_but_the_tests_still_run(
 
 
 @POSIX_ONLY
-@pytest.mark.parametrize(("failing", "status"), [("tests/engines", 4), ("--ignore", 4), ("nothing", 0)])
-def test_the_models_tests_run_beside_the_others(
+@pytest.mark.parametrize(
+    ("failing", "status"), [("tests/engines", 4), ("--ignore=tests/engines", 4), ("nothing", 0)]
+)
+def test_those_that_need_no_screen_run_beside_the_others(
     checkout: Checkout, reporter: Reporter, capfd: pytest.CaptureFixture[str], failing: str, status: int
 ) -> None:
     script = f'shift; echo "$*"; [ "$2" = {failing} ] && exit 4; exit 0'
     program(checkout.root / ".venv", "unused", "")
     program(checkout.python.parent, checkout.python.name, script)
-    (checkout.root / "tests" / "engines").mkdir(parents=True)
+    for folder in checks.BESIDE:
+        (checkout.root / folder).mkdir(parents=True)
     assert checks.run_checks(checkout, [], reporter, screen=False) == status
     shown = capfd.readouterr().out.splitlines()
-    assert shown[-3:] == ["pytest --ignore tests/engines", "tests/engines:", "pytest tests/engines"]
+    others = " ".join(f"--ignore={folder}" for folder in checks.BESIDE)
+    assert shown[-3:] == [
+        f"pytest {others}",
+        f"{', '.join(checks.BESIDE)}:",
+        f"pytest {' '.join(checks.BESIDE)}",
+    ]
 
 
 # --- finding a Python ------------------------------------------------------------------------
